@@ -1,0 +1,108 @@
+"""What a model is to the pipeline: typed items in, typed results out, in microbatches.
+
+Boxes here are pixels of the image that was handed in. The predictor resizes, normalises and scales
+boxes back; the pipeline crops and maps to page points.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from deepcompress_dagster.records import BBox, ChartData, Label, TableCell, TextLine
+
+Image: TypeAlias = npt.NDArray[np.uint8]
+"""Pixels, shape (height, width, 3), RGB, uint8; may be a view."""
+
+InT = TypeVar("InT", contravariant=True)
+OutT = TypeVar("OutT", covariant=True)
+
+
+class ModelError(RuntimeError):
+    """A model cannot be found, loaded or used; the message says which and what to do."""
+
+
+class MissingModelError(ModelError):
+    """The weights are not on this machine; the message gives the command that gets them."""
+
+
+class Predictor(Protocol, Generic[InT, OutT]):
+    """A loaded model with its preprocessing, built once and called from one thread at a time."""
+
+    name: str
+    """What the ``model`` columns say: ``checkpoint@revision``."""
+    device: str
+    max_batch: int
+    """Largest batch that helps on this device; 1 where batching is a loss."""
+
+    def predict(self, batch: Sequence[InT]) -> list[OutT]:
+        """One result per item, in order. Raises what the model raises."""
+        ...
+
+    def cost(self, item: InT) -> float:
+        """Relative cost of an item (pixels, expected tokens); batches group similar costs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One region that a layout model found, in pixels of the page image."""
+
+    label: Label
+    bbox: BBox
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextCrop:
+    """A piece of a page image to be read."""
+
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class ReadText:
+    """What a text model read: lines in reading order, boxes in pixels of the crop."""
+
+    lines: tuple[TextLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableCrop:
+    """A table's image, cropped tightly."""
+
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class CellGrid:
+    """Structure of a table; cells have boxes in pixels of the crop and, as yet, no text."""
+
+    n_rows: int
+    n_columns: int
+    cells: tuple[TableCell, ...]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class FigureCrop:
+    """A figure's image."""
+
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class FigureContent:
+    """What a figure model says; ``raw`` keeps output that could not be parsed into ``data``."""
+
+    kind: str
+    data: ChartData | None
+    raw: str | None = None
+
+
+LayoutPredictor: TypeAlias = Predictor[Image, list[Detection]]
+TextPredictor: TypeAlias = Predictor[TextCrop, ReadText]
+TablePredictor: TypeAlias = Predictor[TableCrop, CellGrid]
+FigurePredictor: TypeAlias = Predictor[FigureCrop, FigureContent]

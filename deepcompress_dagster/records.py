@@ -1,0 +1,330 @@
+"""The records that flow from a PDF to its rows: frozen dataclasses without behaviour of their own.
+
+Coordinates are PDF points unless a name says pixels: origin at the top-left corner of the page as
+displayed (rotation applied), x to the right, y down. Pages count from 1. Scores are rounded to 4
+digits and coordinates to 0.01 pt before anything is compared or ordered.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+ASSETS = ("pages", "layouts", "text", "tables", "figures")
+"""The five assets, upstream first."""
+
+
+class Label(StrEnum):
+    """The eleven region classes of DocLayNet (Pfitzmann et al., 2022)."""
+
+    CAPTION = "caption"
+    FOOTNOTE = "footnote"
+    FORMULA = "formula"
+    LIST_ITEM = "list_item"
+    PAGE_FOOTER = "page_footer"
+    PAGE_HEADER = "page_header"
+    PICTURE = "picture"
+    SECTION_HEADER = "section_header"
+    TABLE = "table"
+    TEXT = "text"
+    TITLE = "title"
+
+
+class TextSource(StrEnum):
+    """Where the words of a text block were read."""
+
+    TEXT_LAYER = "text_layer"
+    OCR = "ocr"
+
+
+class PageStatus(StrEnum):
+    """Outcome of one page; ``failed`` means that it could not be rendered."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+class DocumentStatus(StrEnum):
+    """Outcome of one document; ``registered`` means seen and not parsed yet."""
+
+    REGISTERED = "registered"
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+class BBox(NamedTuple):
+    """An axis-aligned box, ``x0 <= x1`` and ``y0 <= y1``, in the unit that its owner states."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width(self) -> float:
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        return self.y1 - self.y0
+
+    @property
+    def area(self) -> float:
+        return max(0.0, self.width) * max(0.0, self.height)
+
+    @property
+    def center(self) -> tuple[float, float]:
+        return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
+
+    def rounded(self, digits: int = 2) -> "BBox":
+        return BBox(*(round(value, digits) for value in self))
+
+    def scaled(self, factor: float) -> "BBox":
+        return BBox(*(value * factor for value in self))
+
+    def shifted(self, dx: float, dy: float) -> "BBox":
+        return BBox(self.x0 + dx, self.y0 + dy, self.x1 + dx, self.y1 + dy)
+
+    def expanded(self, margin: float) -> "BBox":
+        return BBox(self.x0 - margin, self.y0 - margin, self.x1 + margin, self.y1 + margin)
+
+    def clipped(self, width: float, height: float) -> "BBox":
+        """The part inside ``(0, 0, width, height)``; a box outside collapses onto its edge."""
+        x0, x1 = (min(max(x, 0.0), width) for x in (self.x0, self.x1))
+        y0, y1 = (min(max(y, 0.0), height) for y in (self.y0, self.y1))
+        return BBox(x0, y0, x1, y1)
+
+    def contains_point(self, x: float, y: float) -> bool:
+        return self.x0 <= x <= self.x1 and self.y0 <= y <= self.y1
+
+    def intersection(self, other: "BBox") -> float:
+        """Area that both boxes cover."""
+        width = min(self.x1, other.x1) - max(self.x0, other.x0)
+        height = min(self.y1, other.y1) - max(self.y0, other.y0)
+        return max(0.0, width) * max(0.0, height)
+
+    def iou(self, other: "BBox") -> float:
+        """Intersection over union, 0 where both are empty."""
+        overlap = self.intersection(other)
+        union = self.area + other.area - overlap
+        return overlap / union if union > 0 else 0.0
+
+    def coverage(self, other: "BBox") -> float:
+        """Share of this box that ``other`` covers, 0 for an empty box."""
+        return self.intersection(other) / self.area if self.area > 0 else 0.0
+
+
+def union(boxes: Iterable[BBox]) -> BBox:
+    """The smallest box around all of ``boxes``. Raises ValueError when there are none."""
+    x0s, y0s, x1s, y1s = zip(*boxes, strict=True)
+    return BBox(min(x0s), min(y0s), max(x1s), max(y1s))
+
+
+def region_id(page_number: int, bbox: BBox) -> str:
+    """Identity of a region: a hash of its page and box rounded to whole points.
+
+    It survives a re-run that finds the same region.
+    """
+    key = f"{page_number}:" + ",".join(f"{value:.0f}" for value in bbox)
+    return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a page's text layer, in reading order of the PDF's own lines."""
+
+    bbox: BBox
+    text: str
+    font_size: float = 0.0
+    bold: bool = False
+    italic: bool = False
+    block: int = 0
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One rendered page. Width and height in points as displayed; rotation in degrees clockwise."""
+
+    page_number: int
+    width: float
+    height: float
+    rotation: int
+    dpi: float
+    pixel_width: int
+    pixel_height: int
+    image_path: str | None
+    has_text_layer: bool
+    status: PageStatus = PageStatus.COMPLETE
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One region that a layout model found on a page."""
+
+    page_number: int
+    region_id: str
+    label: Label
+    bbox: BBox
+    score: float
+    reading_order: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """One line of text with its box and the reader's confidence (1.0 for the text layer)."""
+
+    bbox: BBox
+    text: str
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TextBlock:
+    """The text of one region. ``font_size`` (points) and ``bold`` feed the document pass."""
+
+    page_number: int
+    region_id: str
+    label: Label
+    bbox: BBox
+    reading_order: int
+    heading_level: int | None
+    content: str
+    source: TextSource
+    confidence: float
+    lines: tuple[TextLine, ...]
+    model: str
+    font_size: float | None = None
+    bold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableCell:
+    """One cell of a table; rows and columns count from 0, spans from 1."""
+
+    row: int
+    column: int
+    row_span: int
+    column_span: int
+    is_header: bool
+    text: str
+    bbox: BBox | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table; ``cells``, ``html`` and ``markdown`` say the same."""
+
+    page_number: int
+    region_id: str
+    bbox: BBox
+    reading_order: int
+    n_rows: int
+    n_columns: int
+    cells: tuple[TableCell, ...]
+    html: str
+    markdown: str
+    caption: str | None
+    confidence: float
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChartData:
+    """The numbers behind a chart: column names, and rows of equal length."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure. ``kind`` is ``unknown`` and ``data`` is None where there is no certainty."""
+
+    page_number: int
+    region_id: str
+    bbox: BBox
+    reading_order: int
+    kind: str
+    caption: str | None
+    inner_text: str | None
+    data: ChartData | None
+    image_path: str | None
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageError:
+    """One failure on record: what went wrong, where, and what to do. No page means the document."""
+
+    document_id: str
+    page_number: int | None
+    stage: str
+    error_type: str
+    message: str
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StageTiming:
+    """Seconds that one page took in one stage, its share of the microbatches it was part of."""
+
+    page_number: int
+    stage: str
+    seconds: float
+    batch_size: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineEntry:
+    """One entry of the PDF's own outline (bookmarks)."""
+
+    level: int
+    title: str
+    page_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentOpened:
+    """A document's file opened: what its header says."""
+
+    document_id: str
+    page_count: int
+    title: str | None = None
+    author: str | None = None
+    producer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageResult:
+    """All rows of one finished page; an asset that was not selected is None."""
+
+    document_id: str
+    page: Page
+    layouts: tuple[Region, ...] | None = None
+    text: tuple[TextBlock, ...] | None = None
+    tables: tuple[Table, ...] | None = None
+    figures: tuple[Figure, ...] | None = None
+    errors: tuple[PageError, ...] = ()
+    timings: tuple[StageTiming, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentResult:
+    """A document is through: all its PageResults came before.
+
+    ``fatal`` is set when the document could not be parsed at all; ``errors`` are failures of the
+    document that cost no page (a damaged file that could be repaired).
+    """
+
+    document_id: str
+    page_count: int
+    fatal: PageError | None = None
+    errors: tuple[PageError, ...] = ()
+    outline: tuple[OutlineEntry, ...] = field(default=())

@@ -1,0 +1,315 @@
+"""Every knob, once: its name, unit, range and default.
+
+Values come from the environment (``DEEPCOMPRESS_*``), then from ``.env`` in the working directory,
+then from the defaults here. The README's settings table is generated from this module.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Profile(StrEnum):
+    """Which set of models serves the four tasks; see models/catalog.py."""
+
+    EMBEDDED = "embedded"
+    FULL = "full"
+
+
+class DType(StrEnum):
+    """Number format of the weights; ``auto`` is bfloat16 where the device has it, else float32."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+class Attention(StrEnum):
+    """Attention implementation that transformers uses."""
+
+    AUTO = "auto"
+    SDPA = "sdpa"
+    EAGER = "eager"
+    FLASH = "flash_attention_2"
+
+
+class OcrMode(StrEnum):
+    """Preset of the text model of the full profile: speed or quality first."""
+
+    SMALL = "small"
+    BASE = "base"
+    LARGE = "large"
+
+
+class SettingsError(ValueError):
+    """A setting is out of range or malformed; the message names the variable and its range."""
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _device(value: str) -> str:
+    name = value.lower()
+    if name in {"auto", "cpu", "cuda", "mps"} or (name.startswith("cuda:") and name[5:].isdigit()):
+        return name
+    raise ValueError("must be auto, cpu, mps, cuda or cuda:N")
+
+
+def _batch(value: Any) -> Any:
+    return 0 if isinstance(value, str) and value.lower() == "auto" else value
+
+
+FolderPath = Annotated[Path, AfterValidator(_absolute)]
+BatchSize = Annotated[int, BeforeValidator(_batch), Field(ge=0, le=64)]
+"""1 to 64 items; 0 or ``auto`` is 1 on a CPU and the design's batch on an accelerator."""
+
+
+def _unit(name: str) -> dict[str, Any]:
+    return {"unit": name}
+
+
+class Settings(BaseSettings):
+    """All settings of the pipeline. Raises SettingsError through ``load_settings``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DEEPCOMPRESS_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    # Folders
+    inbox: FolderPath = Field(
+        Path("inbox"), description="Folder watched for PDFs, read recursively; files stay there."
+    )
+    data_dir: FolderPath = Field(
+        Path("data"),
+        description="Warehouse, snapshots, kept PDFs, images and Dagster's home; on a local disk.",
+    )
+    models_dir: FolderPath = Field(
+        Path("~/.cache/deepcompress/models"), description="Where converted weights are stored."
+    )
+
+    # Models
+    profile: Profile = Field(
+        Profile.EMBEDDED, description="embedded: offline, CPU. full: transformer models, GPU."
+    )
+    layout: str | None = Field(
+        None,
+        description="Layout model: a catalog name, a hub id or a folder. Empty: the profile's.",
+    )
+    text: str | None = Field(None, description="Text model, named in the same way.")
+    table: str | None = Field(None, description="Table model, named in the same way.")
+    figure: str | None = Field(None, description="Figure model, named in the same way.")
+    device: Annotated[str, AfterValidator(_device)] = Field(
+        "auto", description="auto, cpu, mps, cuda or cuda:N; auto takes cuda, then mps, then cpu."
+    )
+    dtype: DType = Field(DType.AUTO, description="Number format of the weights.")
+    attention: Attention = Field(Attention.AUTO, description="Attention implementation.")
+    ocr_mode: OcrMode = Field(OcrMode.SMALL, description="Preset of the full profile's text model.")
+    gpu_memory_fraction: float = Field(
+        0.9,
+        ge=0.1,
+        le=1.0,
+        description="Share of the accelerator's memory that loaded models and batches may take.",
+        json_schema_extra=_unit("share"),
+    )
+    allow_download: bool = Field(
+        False, description="Let a run fetch a missing hub checkpoint instead of failing."
+    )
+
+    # Microbatches
+    layout_batch_size: BatchSize = Field(
+        0, description="Pages per layout batch.", json_schema_extra=_unit("pages, 0 = auto")
+    )
+    ocr_batch_size: BatchSize = Field(
+        0, description="Regions per text batch.", json_schema_extra=_unit("regions, 0 = auto")
+    )
+    table_batch_size: BatchSize = Field(
+        0, description="Tables per table batch.", json_schema_extra=_unit("tables, 0 = auto")
+    )
+    figure_batch_size: BatchSize = Field(
+        0, description="Figures per figure batch.", json_schema_extra=_unit("figures, 0 = auto")
+    )
+    adaptive: bool = Field(
+        False, description="Choose batch sizes by free accelerator memory and page count."
+    )
+    linger_ms: int = Field(
+        50,
+        ge=0,
+        le=5000,
+        description="Longest wait of an item for a fuller batch.",
+        json_schema_extra=_unit("ms"),
+    )
+    stream_memory_mb: int = Field(
+        0,
+        ge=0,
+        le=65536,
+        description="Memory for the pixels of pages in flight; 0 chooses by device.",
+        json_schema_extra=_unit("MB, 0 = auto"),
+    )
+    model_threads: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="CPU threads of one model call; 0 is 1.",
+        json_schema_extra=_unit("threads, 0 = auto"),
+    )
+
+    # Decoding
+    max_new_tokens: int = Field(
+        1024,
+        ge=1,
+        le=8192,
+        description="Longest text a generating model may write for one region.",
+        json_schema_extra=_unit("tokens"),
+    )
+    repetition_penalty: float = Field(
+        1.0, ge=1.0, le=2.0, description="Penalty on repeated tokens; 1 is none."
+    )
+    temperature: float = Field(
+        0.0, ge=0.0, le=2.0, description="Sampling temperature; 0 decodes greedily."
+    )
+
+    # Rendering
+    dpi: int = Field(
+        144,
+        ge=72,
+        le=600,
+        description="Resolution at which pages are rendered for the models.",
+        json_schema_extra=_unit("dots per inch"),
+    )
+    max_page_pixels: int = Field(
+        40_000_000,
+        ge=1_000_000,
+        le=400_000_000,
+        description="A larger page is rendered at a lower resolution.",
+        json_schema_extra=_unit("pixels"),
+    )
+    render_workers: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Processes that render pages; 0 chooses by CPU count.",
+        json_schema_extra=_unit("processes, 0 = auto"),
+    )
+    page_timeout_s: float = Field(
+        60.0,
+        ge=0.1,
+        le=3600,
+        description="A page that renders longer is given up and its worker killed.",
+        json_schema_extra=_unit("s"),
+    )
+    model_timeout_s: float = Field(
+        600.0,
+        ge=1,
+        le=86400,
+        description="A model call that takes longer fails the run, which resumes from its pages.",
+        json_schema_extra=_unit("s"),
+    )
+    worker_memory_mb: int = Field(
+        2048,
+        ge=256,
+        le=65536,
+        description="Memory that a render worker may take (Linux).",
+        json_schema_extra=_unit("MB"),
+    )
+    worker_max_pages: int = Field(
+        500,
+        ge=1,
+        le=100_000,
+        description="Pages after which a render worker is replaced.",
+        json_schema_extra=_unit("pages"),
+    )
+    max_pages: int = Field(
+        20_000,
+        ge=1,
+        le=1_000_000,
+        description="A document with more pages is refused.",
+        json_schema_extra=_unit("pages"),
+    )
+    jpeg_quality: int = Field(
+        80, ge=10, le=100, description="Quality of the stored page images and figure crops."
+    )
+
+    # Thresholds
+    layout_threshold: float = Field(
+        0.4, ge=0.0, le=1.0, description="Regions with a lower score are dropped."
+    )
+    layout_overlap: float = Field(
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="Intersection over union above which the weaker of two regions is dropped.",
+    )
+
+    # Ingestion
+    sensor_interval_s: int = Field(
+        15,
+        ge=1,
+        le=3600,
+        description="Time between two looks into the inbox.",
+        json_schema_extra=_unit("s"),
+    )
+    settle_s: float = Field(
+        2.0,
+        ge=0.0,
+        le=3600,
+        description="A file that changed more recently is still being copied, and waits.",
+        json_schema_extra=_unit("s"),
+    )
+    documents_per_run: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        description="Documents that one run takes.",
+        json_schema_extra=_unit("documents"),
+    )
+    max_queued_runs: int = Field(
+        4,
+        ge=1,
+        le=100,
+        description="The sensor requests nothing while so many runs are queued or running.",
+        json_schema_extra=_unit("runs"),
+    )
+    max_attempts: int = Field(
+        3,
+        ge=1,
+        le=20,
+        description="Automatic attempts at a document that failed for a transient reason.",
+        json_schema_extra=_unit("attempts"),
+    )
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment and .env, with ``overrides`` on top.
+
+    Raises SettingsError that names each bad variable, what was given and what is allowed.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from error
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = str(problem["loc"][0]) if problem["loc"] else "settings"
+        lines.append(
+            f"DEEPCOMPRESS_{name.upper()}={problem['input']!r}: {problem['msg']}{_allowed(name)}"
+        )
+    return "\n".join(lines)
+
+
+def _allowed(name: str) -> str:
+    field = Settings.model_fields.get(name)
+    bounds = {
+        kind: value
+        for item in (field.metadata if field else ())
+        for kind in ("ge", "le")
+        if (value := getattr(item, kind, None)) is not None
+    }
+    return f" (allowed: {bounds['ge']} to {bounds['le']})" if len(bounds) == 2 else ""
