@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import NamedTuple
 
 ASSETS = ("pages", "layouts", "text", "tables", "figures")
@@ -328,3 +329,50 @@ class DocumentResult:
     fatal: PageError | None = None
     errors: tuple[PageError, ...] = ()
     outline: tuple[OutlineEntry, ...] = field(default=())
+
+
+class Join(StrEnum):
+    """How a block goes on from the block before it, over a column or page break."""
+
+    SPACE = "space"
+    HYPHEN = "hyphen"
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineBlock:
+    """What the document pass sees of a text block: its frame, fonts, first and last characters."""
+
+    page_number: int
+    region_id: str
+    label: Label
+    bbox: BBox
+    reading_order: int
+    head: str
+    tail: str
+    font_size: float | None
+    bold: bool
+    page_width: float
+    page_height: float
+
+
+@dataclass(frozen=True, slots=True)
+class BlockUpdate:
+    """What the document pass says of a text block; ``join`` is None where a new paragraph starts."""
+
+    page_number: int
+    region_id: str
+    label: Label
+    heading_level: int | None
+    join: Join | None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentTask:
+    """One document to parse. ``pages`` None means all; ``finished_pages`` are not done again."""
+
+    document_id: str
+    path: Path
+    image_dir: Path
+    pages: tuple[int, ...] | None = None
+    finished_pages: frozenset[int] = frozenset()
+    password: str | None = field(default=None, repr=False)
