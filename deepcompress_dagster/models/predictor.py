@@ -17,7 +17,7 @@ Image: TypeAlias = npt.NDArray[np.uint8]
 """Pixels, shape (height, width, 3), RGB, uint8; may be a view."""
 
 InT = TypeVar("InT", contravariant=True)
-OutT = TypeVar("OutT", covariant=True)
+OutT = TypeVar("OutT")
 
 
 class ModelError(RuntimeError):
