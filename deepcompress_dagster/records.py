@@ -2,7 +2,9 @@
 
 Coordinates are PDF points unless a name says pixels: origin at the top-left corner of the page as
 displayed (rotation applied), x to the right, y down. Pages count from 1. Scores are rounded to 4
-digits and coordinates to 0.01 pt before anything is compared or ordered.
+digits and coordinates to 0.01 pt before anything is compared or ordered. ``reading_order`` ascends
+on a page: whole numbers for the regions of ``layouts``, fractions for text that OCR found between
+them. Image paths are relative to the data folder.
 """
 
 import hashlib
@@ -172,7 +174,7 @@ class Region:
     label: Label
     bbox: BBox
     score: float
-    reading_order: int
+    reading_order: float
     model: str
 
 
@@ -193,7 +195,7 @@ class TextBlock:
     region_id: str
     label: Label
     bbox: BBox
-    reading_order: int
+    reading_order: float
     heading_level: int | None
     content: str
     source: TextSource
@@ -224,7 +226,7 @@ class Table:
     page_number: int
     region_id: str
     bbox: BBox
-    reading_order: int
+    reading_order: float
     n_rows: int
     n_columns: int
     cells: tuple[TableCell, ...]
@@ -250,7 +252,7 @@ class Figure:
     page_number: int
     region_id: str
     bbox: BBox
-    reading_order: int
+    reading_order: float
     kind: str
     caption: str | None
     inner_text: str | None
@@ -346,7 +348,7 @@ class OutlineBlock:
     region_id: str
     label: Label
     bbox: BBox
-    reading_order: int
+    reading_order: float
     head: str
     tail: str
     font_size: float | None
@@ -357,7 +359,7 @@ class OutlineBlock:
 
 @dataclass(frozen=True, slots=True)
 class BlockUpdate:
-    """What the document pass says of a text block; ``join`` is None where a new paragraph starts."""
+    """What the document pass says of a text block; ``join`` None starts a new paragraph."""
 
     page_number: int
     region_id: str
@@ -368,7 +370,10 @@ class BlockUpdate:
 
 @dataclass(frozen=True, slots=True)
 class DocumentTask:
-    """One document to parse. ``pages`` None means all; ``finished_pages`` are not done again."""
+    """One document to parse. ``pages`` None means all; ``finished_pages`` are not done again.
+
+    ``image_dir`` is ``<data>/images/<document_id>``.
+    """
 
     document_id: str
     path: Path
