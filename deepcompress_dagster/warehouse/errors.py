@@ -1,0 +1,25 @@
+"""What the warehouse raises. Each message says what, where and what to do."""
+
+
+class WarehouseError(RuntimeError):
+    """Something is wrong with the warehouse or with what was asked of it."""
+
+
+class WarehouseBusyError(WarehouseError):
+    """Another process held the writer lock for longer than the time limit."""
+
+
+class NewerSchemaError(WarehouseError):
+    """The file was written by a newer release than this one."""
+
+
+class UnknownDocumentError(WarehouseError):
+    """No document has this id."""
+
+
+class NothingStagedError(WarehouseError):
+    """A commit found no finished page of an asset at the version that it was asked for."""
+
+
+class NotMaterializedError(WarehouseError):
+    """Rows were asked for that have not been committed."""
