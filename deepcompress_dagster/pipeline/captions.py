@@ -1,0 +1,48 @@
+"""Which caption describes which table or figure, by geometry."""
+
+from collections.abc import Sequence
+
+from deepcompress_dagster.records import BBox, Label, Region
+
+MAX_DISTANCE = 60.0
+"""Points between a caption and what it describes, at most: about four lines."""
+
+_DESCRIBED = (Label.TABLE, Label.PICTURE)
+_WORDS = {Label.TABLE: ("tab",), Label.PICTURE: ("fig", "abb", "chart", "plate", "scheme")}
+
+
+def match_captions(regions: Sequence[Region], text: dict[str, str]) -> dict[str, str]:
+    """``region_id`` of each table or picture -> ``region_id`` of its caption.
+
+    Captions take the nearest table or picture, each at most once, nearest pairs first. A caption
+    that names its kind ("Table 3", "Fig. 2") goes only to that kind while there is one in reach.
+    """
+    captions = [region for region in regions if region.label is Label.CAPTION]
+    described = [region for region in regions if region.label in _DESCRIBED]
+    pairs = sorted(
+        (
+            (not _names(text.get(caption.region_id, ""), target.label), distance, i, j)
+            for i, caption in enumerate(captions)
+            for j, target in enumerate(described)
+            if (distance := _distance(caption.bbox, target.bbox)) <= MAX_DISTANCE
+        ),
+    )
+    matched: dict[str, str] = {}
+    taken: set[int] = set()
+    for _, _, i, j in pairs:
+        target_id = described[j].region_id
+        if i not in taken and target_id not in matched:
+            taken.add(i)
+            matched[target_id] = captions[i].region_id
+    return matched
+
+
+def _names(text: str, label: Label) -> bool:
+    return text.lower().lstrip().startswith(_WORDS[label])
+
+
+def _distance(caption: BBox, target: BBox) -> float:
+    """Vertical gap where the boxes overlap across, horizontal gap where they overlap down."""
+    dx = max(caption.x0 - target.x1, target.x0 - caption.x1, 0.0)
+    dy = max(caption.y0 - target.y1, target.y0 - caption.y1, 0.0)
+    return dx + dy

@@ -1,0 +1,160 @@
+"""What only the whole document shows: heading levels, running headers, paragraphs over a break."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from deepcompress_dagster.pipeline.lines import HYPHENS
+from deepcompress_dagster.records import BlockUpdate, Join, Label, OutlineBlock, OutlineEntry
+
+MARGIN_SHARE = 0.12
+"""Running headers and footers stand in the outer eighth of the page."""
+
+MIN_REPEATS = 3
+"""Text that stands at one place on three pages is a running header or footer."""
+
+SAME_SIZE = 0.6
+"""Font sizes closer than this (points) are one level."""
+
+MAX_LEVEL = 6
+"""Markdown knows six heading levels."""
+
+_HEADINGS = (Label.TITLE, Label.SECTION_HEADER)
+_FURNITURE = (Label.PAGE_HEADER, Label.PAGE_FOOTER)
+_FLOWING = (Label.TEXT, Label.LIST_ITEM)
+_ASIDE = (*_FURNITURE, Label.CAPTION, Label.FOOTNOTE)
+_NUMBERING = re.compile(r"^\s*(?:(?:appendix|annex)\s+)?(\d{1,3}(?:\.\d{1,3})*)[.)]?\s+\S", re.I)
+_DIGITS = re.compile(r"\d+|\b[ivxlc]+\b", re.I)
+_PAGE_NUMBER = re.compile(
+    r"^\W*(?:page|seite|p\.)?\s*(?:\d{1,4}|[ivxlc]{1,6})\W*(?:(?:of|/|von)\s*\d{1,4})?\W*$", re.I
+)
+
+
+def finish_document(
+    blocks: Sequence[OutlineBlock], outline: Sequence[OutlineEntry]
+) -> list[BlockUpdate]:
+    """Label, heading level and join of every block, in the order given (page, reading order)."""
+    labelled = _with_furniture(blocks)
+    levels = _heading_levels(labelled, outline)
+    joins = _joins(labelled)
+    return [
+        BlockUpdate(
+            block.page_number,
+            block.region_id,
+            block.label,
+            levels.get(_key(block)),
+            joins.get(_key(block)),
+        )
+        for block in labelled
+    ]
+
+
+def _key(block: OutlineBlock) -> tuple[int, str]:
+    return block.page_number, block.region_id
+
+
+def _with_furniture(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock]:
+    """Blocks with running headers, footers and page numbers labelled as such."""
+    pages = defaultdict(set)
+    for block in blocks:
+        if (place := _margin(block)) is not None:
+            pages[place, _normalised(block.head)].add(block.page_number)
+    relabelled = []
+    for block in blocks:
+        place = _margin(block)
+        repeats = place is not None and len(pages[place, _normalised(block.head)]) >= MIN_REPEATS
+        numbers = place is not None and _PAGE_NUMBER.match(block.head) and not block.bold
+        if place is not None and block.label not in _FURNITURE and (repeats or numbers):
+            block = replace(block, label=place)
+        relabelled.append(block)
+    return relabelled
+
+
+def _margin(block: OutlineBlock) -> Label | None:
+    """Which margin a short block stands in, None for the body."""
+    if len(block.head) > 120:
+        return None
+    if block.bbox.y1 < MARGIN_SHARE * block.page_height:
+        return Label.PAGE_HEADER
+    if block.bbox.y0 > (1 - MARGIN_SHARE) * block.page_height:
+        return Label.PAGE_FOOTER
+    return None
+
+
+def _normalised(text: str) -> str:
+    return _DIGITS.sub("#", text).strip().casefold()
+
+
+def _heading_levels(
+    blocks: Sequence[OutlineBlock], outline: Sequence[OutlineEntry]
+) -> dict[tuple[int, str], int]:
+    """Levels from the PDF's outline, then from numbering, then from the order of font sizes."""
+    headings = [block for block in blocks if block.label in _HEADINGS]
+    titles = any(block.label is Label.TITLE for block in headings)
+    bookmarked = {(_plain(entry.title), entry.page_number): entry.level for entry in outline}
+    sizes = _size_levels(headings)
+    levels = {}
+    for block in headings:
+        known = bookmarked.get((_plain(block.head), block.page_number))
+        numbered = _NUMBERING.match(block.head)
+        if known is not None:
+            level = known + (1 if titles and block.label is not Label.TITLE else 0)
+        elif block.label is Label.TITLE:
+            level = 1
+        elif numbered:
+            level = numbered[1].count(".") + (2 if titles else 1)
+        else:
+            level = sizes[_key(block)] + (1 if titles else 0)
+        levels[_key(block)] = min(level, MAX_LEVEL)
+    return levels
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\W+", "", text).casefold()
+
+
+def _size_levels(headings: Sequence[OutlineBlock]) -> Mapping[tuple[int, str], int]:
+    """Level of each section header by its font: the largest is 1, bold before regular."""
+    sections = [block for block in headings if block.label is Label.SECTION_HEADER]
+    ranks: list[tuple[float, bool]] = []
+    for style in sorted({(block.font_size or 0.0, block.bold) for block in sections}, reverse=True):
+        if not ranks or ranks[-1][0] - style[0] > SAME_SIZE or ranks[-1][1] != style[1]:
+            ranks.append(style)
+    return {
+        _key(block): next(
+            rank
+            for rank, (size, bold) in enumerate(ranks, start=1)
+            if size - (block.font_size or 0.0) <= SAME_SIZE and bold == block.bold
+        )
+        for block in sections
+    }
+
+
+def _joins(blocks: Sequence[OutlineBlock]) -> dict[tuple[int, str], Join]:
+    """Paragraphs that go on in the next column or on the next page."""
+    body = [block for block in blocks if block.label not in _ASIDE]
+    common_size = _common_size(body)
+    joins = {}
+    for previous, block in pairwise(body):
+        if _goes_on(previous, block, common_size):
+            hyphen = previous.tail[-1:] in HYPHENS and previous.tail[-2:-1].isalpha()
+            joins[_key(block)] = Join.HYPHEN if hyphen else Join.SPACE
+    return joins
+
+
+def _common_size(blocks: Sequence[OutlineBlock]) -> float:
+    sizes = Counter(round(block.font_size, 1) for block in blocks if block.font_size)
+    return sizes.most_common(1)[0][0] if sizes else 0.0
+
+
+def _goes_on(previous: OutlineBlock, block: OutlineBlock, common_size: float) -> bool:
+    if previous.label not in _FLOWING or block.label is not Label.TEXT:
+        return False
+    broken = block.page_number == previous.page_number + 1 or (
+        block.page_number == previous.page_number and block.bbox.y0 < previous.bbox.y0
+    )
+    same_font = abs((previous.font_size or common_size) - (block.font_size or common_size)) < 1.0
+    open_end = previous.tail.rstrip()[-1:] not in ".!?:;\"'\u201d\u2019)"
+    return broken and same_font and open_end and block.head[:1].islower()

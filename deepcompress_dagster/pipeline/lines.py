@@ -1,0 +1,172 @@
+"""Lines of text, whether from the text layer or from OCR, and which region each belongs to."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from deepcompress_dagster.records import BBox, TextLine, TextSource, Word, union
+
+REGION_SHARE = 0.5
+"""A region owns a line when it covers at least half of it."""
+
+LINE_GAP = 0.9
+"""Lines further apart than this share of their height start a new cluster."""
+
+SIZE_STEP = 0.25
+"""Lines whose font sizes differ by more than a quarter are not of one paragraph."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line, box in upright points. ``block`` groups lines that the PDF keeps together."""
+
+    bbox: BBox
+    words: tuple[Word, ...]
+    source: TextSource
+    confidence: float = 1.0
+    block: int = -1
+
+    @property
+    def text(self) -> str:
+        return " ".join(word.text for word in self.words)
+
+    @property
+    def font_size(self) -> float:
+        """Font size in points, weighted by characters; the box's height where it is unknown."""
+        letters = sum(len(word.text) for word in self.words)
+        weighted = sum(word.font_size * len(word.text) for word in self.words)
+        return weighted / letters if letters and weighted else self.bbox.height * 0.75
+
+    @property
+    def bold(self) -> bool:
+        """Whether most characters are bold."""
+        heavy = sum(len(word.text) for word in self.words if word.bold)
+        return 2 * heavy > sum(len(word.text) for word in self.words)
+
+
+def layer_lines(words: Sequence[Word]) -> list[Line]:
+    """The lines of a text layer, as the PDF groups them."""
+    lines = []
+    for (block, _), group in groupby(words, key=lambda word: (word.block, word.line)):
+        members = tuple(group)
+        bbox = union(word.bbox for word in members)
+        lines.append(Line(bbox, members, TextSource.TEXT_LAYER, block=block))
+    return lines
+
+
+def ocr_line(read: TextLine, bbox: BBox) -> Line:
+    """A line that OCR read at ``bbox``; its words share the box by their number of characters."""
+    pieces = read.text.split()
+    width = bbox.width / max(1, len(read.text))
+    words, position = [], 0
+    for piece in pieces:
+        start = read.text.index(piece, position)
+        position = start + len(piece)
+        box = BBox(bbox.x0 + start * width, bbox.y0, bbox.x0 + position * width, bbox.y1)
+        words.append(Word(box, piece))
+    return Line(bbox, tuple(words), TextSource.OCR, read.confidence)
+
+
+def assign(lines: Iterable[Line], boxes: Sequence[BBox]) -> tuple[list[list[Line]], list[Line]]:
+    """Lines of each box, in their own order, and the lines that no box owns.
+
+    A line over several boxes is split between them word by word.
+    """
+    owned: list[list[Line]] = [[] for _ in boxes]
+    orphans = []
+    for line in lines:
+        owner = _owner(line.bbox, boxes)
+        if owner is not None:
+            owned[owner].append(line)
+            continue
+        for index, piece in _split(line, boxes):
+            if index is None:
+                orphans.append(piece)
+            else:
+                owned[index].append(piece)
+    return owned, orphans
+
+
+def _owner(bbox: BBox, boxes: Sequence[BBox]) -> int | None:
+    """The box that covers most of ``bbox``, the smaller on a tie; None below REGION_SHARE."""
+    best = max(
+        range(len(boxes)),
+        key=lambda index: (round(bbox.coverage(boxes[index]), 2), -boxes[index].area),
+        default=None,
+    )
+    if best is None or bbox.coverage(boxes[best]) < REGION_SHARE:
+        return None
+    return best
+
+
+def _split(line: Line, boxes: Sequence[BBox]) -> list[tuple[int | None, Line]]:
+    pieces = []
+    for index, group in groupby(line.words, key=lambda word: _owner(word.bbox, boxes)):
+        words = tuple(group)
+        pieces.append((index, replace(line, bbox=union(w.bbox for w in words), words=words)))
+    return pieces
+
+
+def cluster(lines: Sequence[Line]) -> list[list[Line]]:
+    """Group lines that no region owns into paragraphs: same block, near, similar in size."""
+    clusters: list[list[Line]] = []
+    for line in lines:
+        home = next((c for c in reversed(clusters) if _continues(c[-1], line)), None)
+        if home is None:
+            clusters.append([line])
+        else:
+            home.append(line)
+    return clusters
+
+
+def _continues(above: Line, below: Line) -> bool:
+    if above.block != below.block:
+        return False
+    height = min(above.bbox.height, below.bbox.height)
+    gap = below.bbox.y0 - above.bbox.y1
+    overlap = min(above.bbox.x1, below.bbox.x1) - max(above.bbox.x0, below.bbox.x0)
+    same_size = abs(above.font_size - below.font_size) <= SIZE_STEP * above.font_size
+    return -height <= gap <= LINE_GAP * height and overlap > 0 and same_size
+
+
+def in_rows(lines: Sequence[Line]) -> list[Line]:
+    """Lines from top to bottom; those at one height from left to right."""
+    rows: list[list[Line]] = []
+    for line in sorted(lines, key=lambda line: (line.bbox.center[1], line.bbox.x0)):
+        if rows and _same_row(rows[-1][0], line):
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return [line for row in rows for line in sorted(row, key=lambda line: line.bbox.x0)]
+
+
+def _same_row(first: Line, second: Line) -> bool:
+    overlap = min(first.bbox.y1, second.bbox.y1) - max(first.bbox.y0, second.bbox.y0)
+    return overlap > 0.5 * min(first.bbox.height, second.bbox.height)
+
+
+HYPHENS = "-\u00ad\u2010"
+"""Hyphen-minus, soft hyphen, hyphen."""
+
+
+def join_lines(lines: Sequence[Line]) -> str:
+    """The text of a paragraph: lines joined by a blank, a word broken by a hyphen made whole."""
+    text = ""
+    for line in lines:
+        piece = line.text
+        if not text:
+            text = piece
+        elif _is_broken_word(text, piece):
+            text = text[:-1] + piece
+        else:
+            text = f"{text} {piece}"
+    return text
+
+
+def _is_broken_word(text: str, following: str) -> bool:
+    return (
+        len(text) > 1
+        and text[-1] in "-\u00ad\u2010"
+        and text[-2].isalpha()
+        and following[:1].islower()
+    )

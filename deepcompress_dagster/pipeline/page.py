@@ -1,0 +1,590 @@
+"""The way of one page through the stages, as a flow: PDF page in, PageResult out.
+
+A flow asks stages for work and goes on with their results; it never blocks a thread. A stage that
+fails on this page costs this page what that stage would have added, and is put on record.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from deepcompress_dagster.models.predictor import (
+    CellGrid,
+    Detection,
+    FigureContent,
+    Image,
+    ReadText,
+    TableCrop,
+    TextCrop,
+)
+from deepcompress_dagster.pdf.document import DocumentInfo, PageContent
+from deepcompress_dagster.pdf.errors import PdfError
+from deepcompress_dagster.pdf.text_layer import InkMap, judge
+from deepcompress_dagster.pdf.workers import RenderedPage
+from deepcompress_dagster.pipeline import stages, tables
+from deepcompress_dagster.pipeline.captions import match_captions
+from deepcompress_dagster.pipeline.figures import FigureJob, crop
+from deepcompress_dagster.pipeline.frame import Frame
+from deepcompress_dagster.pipeline.lines import (
+    Line,
+    assign,
+    in_rows,
+    join_lines,
+    layer_lines,
+    ocr_line,
+)
+from deepcompress_dagster.pipeline.reading_order import between
+from deepcompress_dagster.pipeline.regions import (
+    Area,
+    detected_areas,
+    grown_areas,
+    mend,
+    ordered_regions,
+)
+from deepcompress_dagster.pipeline.stages import Plan
+from deepcompress_dagster.records import (
+    BBox,
+    DocumentTask,
+    Figure,
+    Label,
+    Page,
+    PageError,
+    PageResult,
+    PageStatus,
+    Region,
+    StageTiming,
+    Table,
+    TextBlock,
+    TextLine,
+    TextSource,
+    region_id,
+)
+from deepcompress_dagster.streaming import Call, ItemFailed, Trace
+
+MIN_FIGURE_TEXT_SIDE = 40.0
+"""Points: a smaller picture is not read for inner text."""
+
+WHOLE_PAGE_SHARE = 0.5
+"""From this share of untrusted area the page is read once as a whole."""
+
+Steps = Generator[Call | Sequence[Call], Any, None]
+
+
+@dataclass(frozen=True)
+class PageJob:
+    """One page to do; ``stored`` are its committed regions where ``layouts`` is not selected."""
+
+    document: DocumentTask
+    info: DocumentInfo
+    page_number: int
+    stored: Callable[[str, int], tuple[Region, ...]] | None = None
+
+    @property
+    def image_path(self) -> Path:
+        return self.document.image_dir / f"page-{self.page_number:05d}.jpg"
+
+
+@dataclass(frozen=True)
+class RuledTablesJob:
+    """Boxes (points as displayed) in which PyMuPDF's table finder is to look."""
+
+    page: PageJob
+    boxes: tuple[BBox, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model stage returns: the result and the name of the model that gave it."""
+
+    value: Any
+    model: str
+
+
+@dataclass(frozen=True)
+class PageView:
+    """The page seen upright: pixels, ``scale`` pixels a point, and the lines of its text layer."""
+
+    content: PageContent
+    frame: Frame
+    pixels: Image
+    scale: float
+    lines: tuple[Line, ...]
+    ink: InkMap
+
+    def crop(self, box: BBox, margin: float = 0.0) -> Image:
+        return crop(self.pixels, box.expanded(margin).scaled(self.scale))
+
+
+@dataclass
+class _Rows:
+    """The rows of the page as they come about."""
+
+    regions: list[Region] = field(default_factory=list)
+    text: list[TextBlock] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    errors: list[PageError] = field(default_factory=list)
+
+
+@dataclass
+class _Block:
+    """A region or a find of OCR, upright, with the lines that belong to it."""
+
+    region: Region
+    bbox: BBox
+    lines: list[Line]
+    model: str
+
+    @property
+    def text(self) -> str:
+        return join_lines(in_rows(self.lines))
+
+
+class PageFlow:
+    """One page's walk. ``run`` is the flow that a stream drives."""
+
+    def __init__(
+        self, job: PageJob, plan: Plan, *, jpeg_quality: int, device: str, trace: Trace
+    ) -> None:
+        self._job = job
+        self._plan = plan
+        self._quality = jpeg_quality
+        self._device = device
+        self._trace = trace
+        self._rows = _Rows()
+
+    def run(self) -> Generator[Call | Sequence[Call], Any, PageResult]:
+        """Render, find regions, read, and return the page's rows; the pixels are given back."""
+        try:
+            rendered: RenderedPage = yield Call(stages.RENDER, self._job)
+        except ItemFailed as failure:
+            self._record(failure)
+            return self._result(self._unrendered())
+        try:
+            yield from self._walk(rendered)
+        finally:
+            rendered.release()
+        return self._result(self._page(rendered.content))
+
+    def _walk(self, rendered: RenderedPage) -> Steps:
+        view = yield from self._view(rendered)
+        areas = self._stored_areas(view)
+        if areas is None:
+            areas = yield from self._detect(view)
+            self._rows.regions = ordered_regions(areas, self._job.page_number, view.frame)
+        if not self._plan.reads_text:
+            return
+        blocks = yield from self._read(view)
+        captions = _captions(blocks)
+        if self._plan.selects("text"):
+            self._rows.text = [
+                row for block in blocks if (row := _text_row(block, view.frame)) is not None
+            ]
+        if self._plan.selects("tables"):
+            yield from self._tables(view, blocks, captions)
+        if self._plan.selects("figures"):
+            yield from self._figures(view, blocks, captions)
+
+    # Seeing the page
+
+    def _view(self, rendered: RenderedPage) -> Generator[Any, Any, PageView]:
+        content = rendered.content
+        turn = 0
+        if _may_be_turned(content):
+            answer = yield from self._ask(Call(stages.ORIENTATION, rendered.pixels))
+            turn = answer.value if answer else 0
+        frame = Frame(content.width, content.height, turn)
+        pixels = frame.upright_pixels(rendered.pixels)
+        scale = content.dpi / 72
+        ink = InkMap(pixels, scale)
+        words = frame.upright_words(content.words)
+        page = BBox(0, 0, *frame.upright_size)
+        trusted = judge(words, page, ink).readable
+        lines = tuple(layer_lines(words)) if trusted else ()
+        return PageView(content, frame, pixels, scale, lines, ink)
+
+    def _stored_areas(self, view: PageView) -> list[Area] | None:
+        if self._job.stored is None:
+            return None
+        stored = self._job.stored(self._job.document.document_id, self._job.page_number)
+        self._rows.regions = sorted(stored, key=lambda region: region.reading_order)
+        return [
+            Area(region.label, view.frame.upright(region.bbox), region.score, region.model)
+            for region in self._rows.regions
+        ]
+
+    def _detect(self, view: PageView) -> Generator[Any, Any, list[Area]]:
+        answer = yield from self._ask(Call(stages.LAYOUT, view.pixels))
+        detections: list[Detection] = answer.value if answer else []
+        size = view.frame.upright_size
+        areas = detected_areas(detections, view.scale, size, answer.model if answer else "")
+        return mend(areas, view.lines, size)
+
+    # Reading
+
+    def _read(self, view: PageView) -> Generator[Any, Any, list[_Block]]:
+        """The page's blocks with their lines, from the text layer where it can be trusted."""
+        boxes = [view.frame.upright(region.bbox) for region in self._rows.regions]
+        owned, _ = assign(view.lines, boxes)
+        blocks = [
+            _Block(region, box, lines, TextSource.TEXT_LAYER)
+            for region, box, lines in zip(self._rows.regions, boxes, owned, strict=True)
+        ]
+        doubtful = [block for block in blocks if self._needs_ocr(view, block)]
+        if _reads_whole_page(view, blocks, doubtful):
+            trusted = [line for b in blocks if b not in doubtful for line in b.lines]
+            blocks += yield from self._read_page(view, doubtful, trusted)
+        else:
+            yield from self._read_regions(view, doubtful)
+        return sorted(blocks, key=lambda block: block.region.reading_order)
+
+    def _needs_ocr(self, view: PageView, block: _Block) -> bool:
+        words = [word for line in block.lines for word in line.words]
+        judgement = judge(words, block.bbox, view.ink)
+        if block.region.label is Label.PICTURE:
+            large = min(block.bbox.width, block.bbox.height) >= MIN_FIGURE_TEXT_SIDE
+            return large and not words and self._plan.selects("figures")
+        return not judgement.usable
+
+    def _read_page(
+        self, view: PageView, doubtful: Sequence[_Block], trusted: Sequence[Line]
+    ) -> Generator[Any, Any, list[_Block]]:
+        """Read the whole page; lines that no block owns become blocks of their own."""
+        answer = yield from self._ask(Call(stages.TEXT, TextCrop(view.pixels)))
+        if answer is None:
+            return []
+        lines = [
+            line
+            for line in _ocr_lines(answer.value, view.scale, 0, 0)
+            if not _is_covered(line, trusted)
+        ]
+        owned, orphans = assign(lines, [block.bbox for block in doubtful])
+        for block, mine in zip(doubtful, owned, strict=True):
+            block.lines, block.model = mine, answer.model
+        return self._found_blocks(view, orphans, answer.model)
+
+    def _found_blocks(self, view: PageView, orphans: Sequence[Line], model: str) -> list[_Block]:
+        areas = grown_areas(in_rows(orphans))
+        fixed = [view.frame.upright(region.bbox) for region in self._rows.regions]
+        places = between(fixed, [area.bbox for area in areas])
+        owned, _ = assign(orphans, [area.bbox for area in areas])
+        number = self._job.page_number
+        blocks = []
+        for area, place, lines in zip(areas, places, owned, strict=True):
+            box = view.frame.displayed(area.bbox)
+            region = Region(
+                number, region_id(number, box), area.label, box, area.score, place, area.model
+            )
+            blocks.append(_Block(region, area.bbox, lines, model))
+        return blocks
+
+    def _read_regions(self, view: PageView, doubtful: Sequence[_Block]) -> Steps:
+        if not doubtful:
+            return
+        calls = [Call(stages.TEXT, TextCrop(view.crop(block.bbox, margin=2))) for block in doubtful]
+        for block, answer in zip(doubtful, (yield calls), strict=True):
+            if isinstance(answer, ItemFailed):
+                self._record(answer)
+            else:
+                origin = block.bbox.expanded(2)
+                x, y = max(0.0, origin.x0), max(0.0, origin.y0)
+                block.lines = _ocr_lines(answer.value, view.scale, x, y)
+                block.model = answer.model
+
+    # Tables
+
+    def _tables(self, view: PageView, blocks: Sequence[_Block], captions: dict[str, str]) -> Steps:
+        wanted = [block for block in blocks if block.region.label is Label.TABLE]
+        if not wanted:
+            return
+        ruled = yield from self._ruled_grids(view, wanted)
+        open_questions = [i for i, grid in enumerate(ruled) if grid is None]
+        calls = [
+            Call(stages.TABLES, TableCrop(view.crop(wanted[i].bbox, margin=2)))
+            for i in open_questions
+        ]
+        answers = (yield calls) if calls else []
+        grids = dict(enumerate(ruled))
+        for i, answer in zip(open_questions, answers, strict=True):
+            if isinstance(answer, ItemFailed):
+                self._record(answer)
+            else:
+                grids[i] = _modelled_grid(answer, wanted[i], view.scale)
+        for i, block in enumerate(wanted):
+            grid = grids[i]
+            if grid is not None and grid.n_rows and grid.n_columns:
+                caption = captions.get(block.region.region_id)
+                self._rows.tables.append(_table_row(block, grid, caption, view.frame))
+
+    def _ruled_grids(
+        self, view: PageView, wanted: Sequence[_Block]
+    ) -> Generator[Any, Any, list[tables.Grid | None]]:
+        """Grids that ruling lines make certain; only a born-digital upright page has such."""
+        if not view.lines or view.frame.turn:
+            return [None] * len(wanted)
+        boxes = tuple(block.region.bbox for block in wanted)
+        found = yield from self._ask(Call(stages.RULED_TABLES, RuledTablesJob(self._job, boxes)))
+        if found is None:
+            return [None] * len(wanted)
+        return [
+            tables.ruled_grid(table, block.lines) if table is not None else None
+            for table, block in zip(found, wanted, strict=True)
+        ]
+
+    # Figures
+
+    def _figures(self, view: PageView, blocks: Sequence[_Block], captions: dict[str, str]) -> Steps:
+        wanted = [block for block in blocks if block.region.label is Label.PICTURE]
+        if not wanted:
+            return
+        jobs = [self._figure_job(view, block) for block in wanted]
+        answers = yield [Call(stages.FIGURES, job) for job in jobs]
+        for block, job, answer in zip(wanted, jobs, answers, strict=True):
+            if isinstance(answer, ItemFailed):
+                self._record(answer)
+            else:
+                self._rows.figures.append(self._figure_row(block, job, answer, captions))
+
+    def _figure_job(self, view: PageView, block: _Block) -> FigureJob:
+        region = block.region
+        name = f"figure-{self._job.page_number:05d}-{region.region_id}.jpg"
+        text_area = sum(line.bbox.intersection(block.bbox) for line in block.lines)
+        images = sum(box.intersection(region.bbox) for box in view.content.images)
+        paths = sum(box.coverage(region.bbox) > 0.5 for box in view.content.drawings.boxes)
+        return FigureJob(
+            crop=view.crop(block.bbox),
+            path=self._job.document.image_dir / name,
+            quality=self._quality,
+            text_share=text_area / max(1.0, block.bbox.area),
+            vector_paths=paths,
+            image_share=min(1.0, images / max(1.0, region.bbox.area)),
+        )
+
+    def _figure_row(
+        self, block: _Block, job: FigureJob, answer: Answer, captions: dict[str, str]
+    ) -> Figure:
+        content: FigureContent = answer.value
+        region = block.region
+        return Figure(
+            page_number=region.page_number,
+            region_id=region.region_id,
+            bbox=region.bbox,
+            reading_order=region.reading_order,
+            kind=content.kind,
+            caption=captions.get(region.region_id),
+            inner_text="\n".join(line.text for line in in_rows(block.lines)) or None,
+            data=content.data,
+            image_path=self._relative(job.path),
+            model=answer.model,
+        )
+
+    # The record
+
+    def _ask(self, call: Call) -> Generator[Any, Any, Any]:
+        """The stage's answer, or None with the failure on record."""
+        try:
+            return (yield call)
+        except ItemFailed as failure:
+            self._record(failure)
+            return None
+
+    def _record(self, failure: ItemFailed) -> None:
+        stage = stages.RECORDED_STAGE.get(failure.stage, failure.stage)
+        self._rows.errors.append(
+            page_error(
+                self._job.document.document_id,
+                self._job.page_number,
+                stage,
+                failure.cause,
+                failure.attempts,
+            )
+        )
+
+    def _page(self, content: PageContent) -> Page:
+        return Page(
+            page_number=self._job.page_number,
+            width=round(content.width, 2),
+            height=round(content.height, 2),
+            rotation=content.rotation,
+            dpi=content.dpi,
+            pixel_width=content.pixel_width,
+            pixel_height=content.pixel_height,
+            image_path=self._relative(self._job.image_path),
+            has_text_layer=bool(content.words),
+        )
+
+    def _unrendered(self) -> Page:
+        width, height = self._job.info.sizes[self._job.page_number - 1]
+        return Page(
+            page_number=self._job.page_number,
+            width=round(width, 2),
+            height=round(height, 2),
+            rotation=0,
+            dpi=0.0,
+            pixel_width=0,
+            pixel_height=0,
+            image_path=None,
+            has_text_layer=False,
+            status=PageStatus.FAILED,
+        )
+
+    def _result(self, page: Page) -> PageResult:
+        rows, plan = self._rows, self._plan
+        if rows.errors:
+            failed = page.status is PageStatus.FAILED
+            status = PageStatus.FAILED if failed else PageStatus.PARTIAL
+            page = replace(page, status=status, error=rows.errors[0].message)
+        return PageResult(
+            document_id=self._job.document.document_id,
+            page=page,
+            layouts=tuple(rows.regions) if plan.selects("layouts") else None,
+            text=tuple(rows.text) if plan.selects("text") else None,
+            tables=tuple(rows.tables) if plan.selects("tables") else None,
+            figures=tuple(rows.figures) if plan.selects("figures") else None,
+            errors=tuple(rows.errors),
+            timings=self._timings(),
+        )
+
+    def _timings(self) -> tuple[StageTiming, ...]:
+        """Seconds by stage; a stage that the page passed several times is summed."""
+        seconds: dict[str, float] = defaultdict(float)
+        batches: dict[str, int] = defaultdict(int)
+        for entry in self._trace.entries:
+            seconds[entry.stage] += entry.seconds
+            batches[entry.stage] = max(batches[entry.stage], entry.batch_size)
+        return tuple(
+            StageTiming(
+                self._job.page_number,
+                stage,
+                round(spent, 6),
+                batches[stage],
+                "cpu" if stage in stages.PDF_STAGES else self._device,
+            )
+            for stage, spent in seconds.items()
+        )
+
+    def _relative(self, path: Path) -> str:
+        """``images/<document_id>/<file>``: relative to the data folder, so that it can move."""
+        return str(path.relative_to(self._job.document.image_dir.parent.parent))
+
+
+def page_error(
+    document_id: str, page_number: int | None, stage: str, cause: BaseException, attempts: int
+) -> PageError:
+    """The record of a failure; its type is the PDF error's own name or the exception's class."""
+    kind = cause.error_type if isinstance(cause, PdfError) else type(cause).__name__
+    message = str(cause) or kind
+    return PageError(document_id, page_number, stage, kind, message, attempts)
+
+
+def _may_be_turned(content: PageContent) -> bool:
+    """Without words, or with words that stand on end, the pixels must tell which way is up."""
+    words = [word for word in content.words if len(word.text) >= 4]
+    if not words:
+        return True
+    upended = sum(word.bbox.height > 1.5 * word.bbox.width for word in words)
+    return 2 * upended > len(words)
+
+
+def _reads_whole_page(view: PageView, blocks: Sequence[_Block], doubtful: Sequence[_Block]) -> bool:
+    if not view.lines:
+        return view.ink.share(BBox(0, 0, *view.frame.upright_size)) > 0
+    readable = [block for block in blocks if block.region.label is not Label.PICTURE]
+    area = sum(block.bbox.area for block in readable)
+    unread = sum(block.bbox.area for block in doubtful if block.region.label is not Label.PICTURE)
+    return area > 0 and unread >= WHOLE_PAGE_SHARE * area
+
+
+def _is_covered(line: Line, trusted: Sequence[Line]) -> bool:
+    return any(line.bbox.coverage(other.bbox) > 0.5 for other in trusted)
+
+
+def _ocr_lines(read: ReadText, scale: float, x: float, y: float) -> list[Line]:
+    """Lines that a model read, from pixels of a crop at (x, y) points to upright points."""
+    return [
+        ocr_line(line, line.bbox.scaled(1 / scale).shifted(x, y).rounded())
+        for line in read.lines
+        if line.text.strip()
+    ]
+
+
+def _captions(blocks: Sequence[_Block]) -> dict[str, str]:
+    """The caption's text of each table and picture that has one, by ``region_id``."""
+    text = {
+        block.region.region_id: block.text
+        for block in blocks
+        if block.region.label is Label.CAPTION
+    }
+    matched = match_captions([block.region for block in blocks], text)
+    return {target: text[caption] for target, caption in matched.items() if text.get(caption)}
+
+
+def _text_row(block: _Block, frame: Frame) -> TextBlock | None:
+    """The row of a block of text; None for tables, pictures and blocks without text."""
+    region = block.region
+    if region.label in (Label.TABLE, Label.PICTURE) or not block.text:
+        return None
+    lines = in_rows(block.lines)
+    letters = sum(len(line.text) for line in lines)
+    confidence = sum(line.confidence * len(line.text) for line in lines) / max(1, letters)
+    size = sum(line.font_size * len(line.text) for line in lines) / max(1, letters)
+    heavy = sum(len(line.text) for line in lines if line.bold)
+    return TextBlock(
+        page_number=region.page_number,
+        region_id=region.region_id,
+        label=region.label,
+        bbox=region.bbox,
+        reading_order=region.reading_order,
+        heading_level=None,
+        content=block.text,
+        source=lines[0].source,
+        confidence=round(confidence, 4),
+        lines=tuple(
+            TextLine(frame.displayed(line.bbox), line.text, round(line.confidence, 4))
+            for line in lines
+        ),
+        model=block.model,
+        font_size=round(size, 2),
+        bold=2 * heavy > letters,
+    )
+
+
+def _modelled_grid(answer: Answer, block: _Block, scale: float) -> tables.Grid:
+    """The grid that a model saw in the block's crop, filled with the block's words."""
+    grid: CellGrid = answer.value
+    origin = block.bbox.expanded(2)
+    x, y = max(0.0, origin.x0), max(0.0, origin.y0)
+    cells = tuple(
+        replace(cell, bbox=cell.bbox.scaled(1 / scale).shifted(x, y).rounded())
+        if cell.bbox is not None
+        else cell
+        for cell in grid.cells
+    )
+    filled = tables.fill(cells, block.lines)
+    return tables.trimmed(
+        tables.Grid(grid.n_rows, grid.n_columns, filled, grid.confidence, answer.model)
+    )
+
+
+def _table_row(block: _Block, grid: tables.Grid, caption: str | None, frame: Frame) -> Table:
+    region = block.region
+    cells = tuple(
+        replace(cell, bbox=frame.displayed(cell.bbox) if cell.bbox is not None else None)
+        for cell in sorted(grid.cells, key=lambda cell: (cell.row, cell.column))
+    )
+    return Table(
+        page_number=region.page_number,
+        region_id=region.region_id,
+        bbox=region.bbox,
+        reading_order=region.reading_order,
+        n_rows=grid.n_rows,
+        n_columns=grid.n_columns,
+        cells=cells,
+        html=tables.to_html(grid),
+        markdown=tables.to_markdown(grid),
+        caption=caption,
+        confidence=round(grid.confidence, 4),
+        model=grid.model,
+    )

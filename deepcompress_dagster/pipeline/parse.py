@@ -1,0 +1,365 @@
+"""Wires the stages into a stream: documents in, finished pages and documents out.
+
+``Parser`` owns what outlives one call (worker processes, the choice of models); ``parse`` runs one
+stream over any number of documents, whose pages share every microbatch.
+"""
+
+import os
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from deepcompress_dagster.models import catalog, device
+from deepcompress_dagster.models.cache import ModelCache, model_cache
+from deepcompress_dagster.models.catalog import ModelSpec, Task
+from deepcompress_dagster.models.predictor import FigureCrop, ModelError, Predictor
+from deepcompress_dagster.pdf.document import DocumentInfo
+from deepcompress_dagster.pdf.errors import PdfError
+from deepcompress_dagster.pdf.workers import PdfWorkers, RenderedPage
+from deepcompress_dagster.pipeline import stages
+from deepcompress_dagster.pipeline.figures import GEOMETRY, FigureJob, describe, save_crop
+from deepcompress_dagster.pipeline.page import (
+    Answer,
+    PageFlow,
+    PageJob,
+    RuledTablesJob,
+    page_error,
+)
+from deepcompress_dagster.records import (
+    ASSETS,
+    DocumentOpened,
+    DocumentResult,
+    DocumentTask,
+    PageError,
+    PageResult,
+    Region,
+)
+from deepcompress_dagster.settings import Settings
+from deepcompress_dagster.streaming import BatchSizer, Stage, Stream, StreamMetrics, Trace
+
+ParseEvent = DocumentOpened | PageResult | DocumentResult
+StoredRegions = Callable[[str, int], tuple[Region, ...]]
+
+PAGES_IN_FLIGHT = 4
+"""On a CPU: enough to keep every stage busy, few enough that first results come early."""
+
+BATCHES_IN_FLIGHT = 3
+"""On an accelerator: one batch in the model, one rendering, one being written."""
+
+PAGE_POINTS = 612 * 792
+"""Area of a letter page, by which the memory for pages in flight is counted."""
+
+ACCELERATOR_BATCH = {
+    stages.LAYOUT: 8,
+    stages.ORIENTATION: 8,
+    stages.TEXT: 16,
+    stages.TABLES: 8,
+    stages.FIGURES: 4,
+}
+"""Batch sizes on an accelerator where the settings say auto."""
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A document at the head of the stream: what was found, and how many pages will follow."""
+
+    event: DocumentOpened | None
+    result: DocumentResult
+    pages: int
+
+
+class Parser:
+    """Parses documents. A context manager: leaving it ends the worker processes.
+
+    ``slot_dir`` is a folder for pixel files where shared memory is short.
+    """
+
+    def __init__(
+        self, settings: Settings, *, slot_dir: Path, cache: ModelCache | None = None
+    ) -> None:
+        self._settings = settings
+        self._cache = cache or model_cache()
+        self._device = device.resolve_device(settings.device)
+        self._workers = PdfWorkers(
+            workers=self._render_workers(),
+            timeout_s=settings.page_timeout_s,
+            memory_mb=settings.worker_memory_mb,
+            max_pages=settings.worker_max_pages,
+            slot_dir=slot_dir,
+        )
+        self._specs: dict[Task, ModelSpec | None] = {}
+        self.metrics = StreamMetrics()
+
+    def __enter__(self) -> "Parser":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker processes and give back their memory."""
+        self._workers.close()
+
+    def parse(
+        self,
+        tasks: Iterable[DocumentTask],
+        selection: Collection[str] = ASSETS,
+        regions: StoredRegions | None = None,
+    ) -> Generator[ParseEvent, None, None]:
+        """Parse documents and yield what is finished, as soon as it is.
+
+        For each task a DocumentOpened, its PageResults in any order, and a DocumentResult; pages
+        of different documents interleave. ``regions`` looks up the committed regions of a
+        page; it is needed when the selection leaves out ``layouts``.
+
+        Raises MissingModelError before anything is read when weights are not on this machine, and
+        ValueError for a selection that cannot be run.
+        """
+        plan = stages.plan(selection)
+        if plan.stored_regions and regions is None:
+            raise ValueError(f"{', '.join(plan.assets)} need the regions of layouts")
+        store.require(self._settings, plan.tasks)
+        stream = Stream(self._stages(), budget=self._budget())
+        self.metrics = stream.metrics
+        stored = regions if plan.stored_regions else None
+
+        def flow(item: _Opened | PageJob, trace: Trace) -> Generator[Any, Any, Any]:
+            if isinstance(item, _Opened):
+                return _pass(item)
+            quality = self._settings.jpeg_quality
+            return PageFlow(
+                item, plan, jpeg_quality=quality, device=self._device, trace=trace
+            ).run()
+
+        results = stream.run(self._items(tasks, stored, stream.metrics), flow, self._size)
+        try:
+            yield from _accounted(results)
+        finally:
+            results.close()
+
+    # What enters the stream
+
+    def _items(
+        self,
+        tasks: Iterable[DocumentTask],
+        stored: StoredRegions | None,
+        metrics: StreamMetrics,
+    ) -> Iterator[_Opened | PageJob]:
+        for task in tasks:
+            try:
+                info = self._open(task)
+            except PdfError as error:
+                yield _unopened(task, error)
+                continue
+            jobs = _page_jobs(task, info, stored)
+            metrics.expect(len(jobs))
+            yield _opened(task, info, len(jobs))
+            yield from jobs
+
+    def _open(self, task: DocumentTask) -> DocumentInfo:
+        limit = self._settings.max_pages
+        try:
+            return self._workers.open(task.path, task.password, max_pages=limit)
+        except PdfError as error:
+            if not error.transient:
+                raise
+        return self._workers.open(task.path, task.password, max_pages=limit)
+
+    def _size(self, item: _Opened | PageJob) -> int:
+        """Bytes that a page's pixels will take."""
+        if isinstance(item, _Opened):
+            return 0
+        width, height = item.info.sizes[item.page_number - 1]
+        pixels = width * height * (self._settings.dpi / 72) ** 2
+        return 3 * int(min(pixels, self._settings.max_page_pixels))
+
+    def _budget(self) -> int:
+        if self._settings.stream_memory_mb:
+            return self._settings.stream_memory_mb * 2**20
+        pages = PAGES_IN_FLIGHT
+        if self._device != "cpu":
+            pages = BATCHES_IN_FLIGHT * self._batch_size(stages.LAYOUT)
+        return pages * 3 * int(PAGE_POINTS * (self._settings.dpi / 72) ** 2)
+
+    # The stages
+
+    def _stages(self) -> list[Stage[Any, Any]]:
+        return [
+            self._pdf_stage(stages.RENDER, self._render, unit="pages"),
+            self._model_stage(stages.ORIENTATION, self._orient, unit="pages"),
+            self._model_stage(stages.LAYOUT, self._detect, unit="pages"),
+            self._model_stage(stages.TEXT, self._read, unit="crops", workers=self._cpu_workers()),
+            self._pdf_stage(stages.RULED_TABLES, self._find_tables, unit="pages"),
+            self._model_stage(stages.TABLES, self._see_tables, unit="tables"),
+            self._model_stage(stages.FIGURES, self._describe, unit="figures"),
+        ]
+
+    def _pdf_stage(
+        self, name: str, run: Callable[[list[Any]], list[Any]], unit: str
+    ) -> Stage[Any, Any]:
+        return Stage(
+            name=name,
+            run=run,
+            workers=self._render_workers(),
+            unit=unit,
+            is_permanent=lambda error: isinstance(error, PdfError) and not error.transient,
+        )
+
+    def _model_stage(
+        self, name: str, run: Callable[[list[Any]], list[Any]], unit: str, workers: int = 1
+    ) -> Stage[Any, Any]:
+        return Stage(
+            name=name,
+            run=run,
+            workers=workers,
+            sizer=BatchSizer(self._batch_size(name)),
+            cost=_pixels,
+            linger_s=self._settings.linger_ms / 1000,
+            timeout_s=self._settings.model_timeout_s,
+            is_out_of_memory=device.is_out_of_memory,
+            free_memory=device.empty_cache,
+            is_permanent=lambda error: isinstance(error, ModelError),
+            unit=unit,
+        )
+
+    def _batch_size(self, stage: str) -> int:
+        wanted = {
+            stages.LAYOUT: self._settings.layout_batch_size,
+            stages.TEXT: self._settings.ocr_batch_size,
+            stages.TABLES: self._settings.table_batch_size,
+            stages.FIGURES: self._settings.figure_batch_size,
+        }
+        if size := wanted.get(stage, 0):
+            return size
+        return 1 if self._device == "cpu" else ACCELERATOR_BATCH[stage]
+
+    def _render_workers(self) -> int:
+        return self._settings.render_workers or max(1, min(4, (os.cpu_count() or 1) - 1))
+
+    def _cpu_workers(self) -> int:
+        """Readers at once: one a core on a CPU, where reading is what takes the time."""
+        return max(1, min(8, os.cpu_count() or 1)) if self._device == "cpu" else 1
+
+    def _predictor(self, task: Task) -> Predictor[Any, Any]:
+        if task not in self._specs:
+            self._specs[task] = catalog.spec_for(self._settings, task)
+        spec = self._specs[task]
+        if spec is None:
+            raise ModelError(f"the profile {self._settings.profile} has no model for {task}")
+        return self._cache.get(spec)
+
+    def _predict(self, task: Task, batch: Sequence[Any]) -> list[Answer]:
+        predictor = self._predictor(task)
+        return [Answer(value, predictor.name) for value in predictor.predict(batch)]
+
+    def _render(self, batch: list[PageJob]) -> list[RenderedPage]:
+        return [
+            self._workers.render(
+                job.document.path,
+                job.page_number,
+                dpi=self._settings.dpi,
+                max_pixels=self._settings.max_page_pixels,
+                image_path=job.image_path,
+                jpeg_quality=self._settings.jpeg_quality,
+                password=job.document.password,
+            )
+            for job in batch
+        ]
+
+    def _orient(self, batch: list[Any]) -> list[Answer]:
+        return self._predict(Task.ORIENTATION, batch)
+
+    def _detect(self, batch: list[Any]) -> list[Answer]:
+        return self._predict(Task.LAYOUT, batch)
+
+    def _read(self, batch: list[Any]) -> list[Answer]:
+        return self._predict(Task.TEXT, batch)
+
+    def _see_tables(self, batch: list[Any]) -> list[Answer]:
+        return self._predict(Task.TABLE, batch)
+
+    def _find_tables(self, batch: list[RuledTablesJob]) -> list[Any]:
+        return [
+            self._workers.find_tables(
+                job.page.document.path,
+                job.page.page_number,
+                job.boxes,
+                password=job.page.document.password,
+            )
+            for job in batch
+        ]
+
+    def _describe(self, batch: list[FigureJob]) -> list[Answer]:
+        for job in batch:
+            save_crop(job)
+        answers = [Answer(describe(job), GEOMETRY) for job in batch]
+        if catalog.checkpoint_for(self._settings, Task.FIGURE) is None:
+            return answers
+        return self._predict(Task.FIGURE, [FigureCrop(job.crop) for job in batch])
+
+
+def _pixels(item: Any) -> float:
+    """Cost of an item: the pixels of its image."""
+    image = getattr(item, "image", getattr(item, "crop", item))
+    return float(image.shape[0] * image.shape[1])
+
+
+def _pass(item: _Opened) -> Generator[Any, Any, _Opened]:
+    """A flow that asks nothing of any stage."""
+    return item
+    yield
+
+
+def _page_jobs(
+    task: DocumentTask, info: DocumentInfo, stored: StoredRegions | None
+) -> list[PageJob]:
+    wanted = task.pages or range(1, info.page_count + 1)
+    return [
+        PageJob(task, info, number, stored)
+        for number in wanted
+        if 1 <= number <= info.page_count and number not in task.finished_pages
+    ]
+
+
+def _opened(task: DocumentTask, info: DocumentInfo, pages: int) -> _Opened:
+    event = DocumentOpened(
+        task.document_id, info.page_count, info.title, info.author, info.producer
+    )
+    errors = () if info.repaired is None else (_open_error(task, "RepairedPdf", info.repaired),)
+    result = DocumentResult(task.document_id, info.page_count, errors=errors, outline=info.outline)
+    return _Opened(event, result, pages)
+
+
+def _unopened(task: DocumentTask, error: PdfError) -> _Opened:
+    fatal = page_error(task.document_id, None, stages.OPEN, error, attempts=1)
+    return _Opened(None, DocumentResult(task.document_id, 0, fatal=fatal), 0)
+
+
+def _open_error(task: DocumentTask, kind: str, message: str) -> PageError:
+    return PageError(task.document_id, None, stages.OPEN, kind, message)
+
+
+def _accounted(results: Iterable[_Opened | PageResult]) -> Iterator[ParseEvent]:
+    """Events in the order of the stream, each document's result after its last page."""
+    waiting: dict[str, _Opened] = {}
+    left: dict[str, int] = {}
+    for item in results:
+        if isinstance(item, _Opened):
+            if item.event is not None:
+                yield item.event
+            document_id = item.result.document_id
+            waiting[document_id], left[document_id] = item, item.pages
+        else:
+            yield item
+            document_id = item.document_id
+            left[document_id] -= 1
+        if left[document_id] == 0:
+            del left[document_id]
+            yield waiting.pop(document_id).result

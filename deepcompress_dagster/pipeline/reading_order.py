@@ -1,0 +1,80 @@
+"""Reading order of the boxes on a page: an XY cut that reads columns before it reads across.
+
+After Nagy and Seth's recursive XY cut (1984). Rows of boxes are cut apart first; neighbouring rows
+that share a column gap are put together again and read column by column.
+"""
+
+from collections.abc import Sequence
+
+from deepcompress_dagster.records import BBox
+
+MIN_COLUMN_GAP = 4.0
+"""Points between two columns, at least."""
+
+MIN_ROW_GAP = -2.0
+"""Points between two rows; boxes may overlap a little."""
+
+
+def reading_order(boxes: Sequence[BBox]) -> list[int]:
+    """Indices of ``boxes`` (upright points) in reading order."""
+    return _order(list(range(len(boxes))), boxes)
+
+
+def _order(indices: list[int], boxes: Sequence[BBox]) -> list[int]:
+    if len(indices) <= 1:
+        return indices
+    columns = _cut(indices, boxes, axis=0, gap=MIN_COLUMN_GAP)
+    if len(columns) > 1:
+        return [index for column in columns for index in _order(column, boxes)]
+    rows = _cut(indices, boxes, axis=1, gap=MIN_ROW_GAP)
+    if len(rows) > 1:
+        groups = _merge_columns(rows, boxes)
+        if len(groups) > 1:
+            return [index for group in groups for index in _order(group, boxes)]
+    return sorted(indices, key=lambda index: (boxes[index].y0, boxes[index].x0, index))
+
+
+def _cut(indices: list[int], boxes: Sequence[BBox], axis: int, gap: float) -> list[list[int]]:
+    """Groups of boxes apart by more than ``gap`` along ``axis`` (0 across, 1 down), in order."""
+    ordered = sorted(indices, key=lambda index: (boxes[index][axis], index))
+    groups: list[list[int]] = []
+    end = float("-inf")
+    for index in ordered:
+        if not groups or boxes[index][axis] - end > gap:
+            groups.append([index])
+        else:
+            groups[-1].append(index)
+        end = max(end, boxes[index][axis + 2])
+    return groups
+
+
+def _merge_columns(rows: list[list[int]], boxes: Sequence[BBox]) -> list[list[int]]:
+    """Join neighbouring rows while all of them can still be cut into the same columns."""
+    groups: list[list[int]] = [rows[0]]
+    for row in rows[1:]:
+        merged = groups[-1] + row
+        if len(_cut(merged, boxes, axis=0, gap=MIN_COLUMN_GAP)) > 1:
+            groups[-1] = merged
+        else:
+            groups.append(row)
+    return groups
+
+
+def between(fixed: Sequence[BBox], extra: Sequence[BBox]) -> list[float]:
+    """Places for ``extra`` boxes among ``fixed`` ones, which stand at 1, 2, 3...
+
+    Each extra box gets a fraction after the fixed box that it follows, so that the places of the
+    fixed boxes do not depend on it.
+    """
+    order = reading_order([*fixed, *extra])
+    places = [0.0] * len(extra)
+    pending: list[int] = []
+    previous = 0
+    for index in [*order, None]:
+        if index is None or index < len(fixed):
+            for step, waiting in enumerate(pending, start=1):
+                places[waiting] = round(previous + step / (len(pending) + 1), 4)
+            previous, pending = (0 if index is None else index + 1), []
+        else:
+            pending.append(index - len(fixed))
+    return places

@@ -1,0 +1,108 @@
+from deepcompress_dagster.pipeline.document_pass import finish_document
+from deepcompress_dagster.records import BBox, Join, Label, OutlineBlock, OutlineEntry
+
+
+def block(
+    head: str,
+    page: int = 1,
+    y: float = 300,
+    label: Label = Label.TEXT,
+    size: float = 10,
+    bold: bool = False,
+    x: float = 50,
+) -> OutlineBlock:
+    return OutlineBlock(
+        page_number=page,
+        region_id=f"{page}-{x}-{y}-{head[:8]}",
+        label=label,
+        bbox=BBox(x, y, x + 200, y + 20),
+        reading_order=y,
+        head=head,
+        tail=head[-20:],
+        font_size=size,
+        bold=bold,
+        page_width=600,
+        page_height=800,
+    )
+
+
+def levels(*blocks, outline=()):
+    return [update.heading_level for update in finish_document(blocks, outline)]
+
+
+def header(text, size=12.0, bold=True, y=300.0, page=1):
+    return block(text, page=page, y=y, label=Label.SECTION_HEADER, size=size, bold=bold)
+
+
+def test_numbering_gives_the_level():
+    assert levels(header("1 Method"), header("1.2 Data"), header("1.2.3 Sources")) == [1, 2, 3]
+
+
+def test_font_size_gives_the_level_where_there_is_no_numbering():
+    assert levels(header("Method", 16), header("Data", 12), header("Results", 16)) == [1, 2, 1]
+
+
+def test_a_title_stands_above_all_section_headers():
+    title = block("On tables", label=Label.TITLE, size=20)
+    assert levels(title, header("1 Method"), header("Data", 12)) == [1, 2, 2]
+
+
+def test_the_outline_of_the_pdf_wins():
+    outline = [OutlineEntry(3, "Data!", 1)]
+    assert levels(header("Data", 30), outline=outline) == [3]
+
+
+def test_levels_end_at_six():
+    assert levels(header("1.1.1.1.1.1.1.1 Deep")) == [6]
+
+
+def test_text_has_no_level():
+    assert levels(block("Just text.")) == [None]
+
+
+def test_text_that_stands_at_the_top_of_three_pages_is_a_page_header():
+    pages = [block(f"Report 2024 - {n}", page=n, y=20) for n in (1, 2, 3)]
+    assert {u.label for u in finish_document(pages, ())} == {Label.PAGE_HEADER}
+
+
+def test_text_at_the_top_of_two_pages_stays_text():
+    pages = [block("Report", page=n, y=20) for n in (1, 2)]
+    assert {u.label for u in finish_document(pages, ())} == {Label.TEXT}
+
+
+def test_repeated_text_in_the_body_stays_text():
+    pages = [block("Report", page=n, y=400) for n in (1, 2, 3)]
+    assert {u.label for u in finish_document(pages, ())} == {Label.TEXT}
+
+
+def test_a_number_alone_at_the_bottom_is_a_page_footer():
+    assert finish_document([block("- 17 -", y=770)], ())[0].label is Label.PAGE_FOOTER
+
+
+def test_a_sentence_goes_on_over_a_page_break():
+    updates = finish_document(
+        [block("this sentence goes", page=1, y=700), block("on over there.", page=2, y=100)], ()
+    )
+    assert [update.join for update in updates] == [None, Join.SPACE]
+
+
+def test_a_word_goes_on_over_a_column_break():
+    updates = finish_document([block("a con-", y=600), block("tinued word", y=100, x=320)], ())
+    assert updates[1].join is Join.HYPHEN
+
+
+def test_a_running_footer_between_the_halves_does_not_part_them():
+    updates = finish_document(
+        [
+            block("this sentence goes", page=1, y=600),
+            block("12", page=1, y=770),
+            block("on over there.", page=2, y=100),
+        ],
+        (),
+    )
+    assert [update.join for update in updates] == [None, None, Join.SPACE]
+
+
+def test_a_finished_sentence_is_not_joined():
+    updates = finish_document([block("The end.", page=1), block("a new one", page=2)], ())
+    assert updates[1].join is None

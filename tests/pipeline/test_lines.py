@@ -1,0 +1,81 @@
+from deepcompress_dagster.pipeline.lines import (
+    Line,
+    assign,
+    cluster,
+    in_rows,
+    join_lines,
+    layer_lines,
+    ocr_line,
+)
+from deepcompress_dagster.records import BBox, TextLine, TextSource, Word
+
+
+def line(text: str, x0: float, y0: float, width: float = 100, block: int = 0) -> Line:
+    pieces = text.split()
+    step = width / max(1, len(pieces))
+    words = tuple(
+        Word(BBox(x0 + i * step, y0, x0 + (i + 1) * step - 1, y0 + 10), piece, 10)
+        for i, piece in enumerate(pieces)
+    )
+    return Line(BBox(x0, y0, x0 + width, y0 + 10), words, TextSource.TEXT_LAYER, block=block)
+
+
+def test_words_of_one_pdf_line_become_one_line():
+    words = [
+        Word(BBox(0, 0, 10, 10), "a", block=0, line=0),
+        Word(BBox(12, 0, 20, 10), "b", block=0, line=0),
+        Word(BBox(0, 12, 10, 22), "c", block=0, line=1),
+    ]
+    assert [found.text for found in layer_lines(words)] == ["a b", "c"]
+
+
+def test_a_line_belongs_to_the_region_that_covers_it():
+    owned, orphans = assign([line("in", 10, 10)], [BBox(0, 0, 200, 100), BBox(0, 200, 200, 300)])
+    assert [len(lines) for lines in owned] == [1, 0]
+    assert orphans == []
+
+
+def test_the_smaller_of_two_regions_that_cover_a_line_owns_it():
+    owned, _ = assign([line("in", 10, 10)], [BBox(0, 0, 500, 500), BBox(0, 0, 120, 30)])
+    assert [len(lines) for lines in owned] == [0, 1]
+
+
+def test_a_line_over_two_columns_is_split_between_them():
+    columns = [BBox(0, 0, 49, 100), BBox(51, 0, 100, 100)]
+    owned, orphans = assign([line("left right", 0, 10)], columns)
+    assert [[piece.text for piece in lines] for lines in owned] == [["left"], ["right"]]
+    assert orphans == []
+
+
+def test_words_that_no_region_covers_are_not_lost():
+    owned, orphans = assign([line("a b c d", 0, 10)], [BBox(0, 0, 30, 100)])
+    words = [word.text for lines in (*owned, orphans) for found in lines for word in found.words]
+    assert sorted(words) == ["a", "b", "c", "d"]
+
+
+def test_near_lines_of_one_block_are_one_cluster_and_far_ones_are_not():
+    lines = [line("one", 0, 0), line("two", 0, 12), line("far", 0, 80)]
+    assert [len(group) for group in cluster(lines)] == [2, 1]
+
+
+def test_lines_of_different_blocks_are_not_one_cluster():
+    assert len(cluster([line("one", 0, 0, block=1), line("two", 0, 12, block=2)])) == 2
+
+
+def test_rows_are_read_from_left_to_right_although_slightly_uneven():
+    found = in_rows([line("right", 200, 9), line("left", 0, 11), line("below", 0, 40)])
+    assert [piece.text for piece in found] == ["left", "right", "below"]
+
+
+def test_a_word_broken_over_lines_is_made_whole_and_a_real_hyphen_stays():
+    assert join_lines([line("a con-", 0, 0), line("tinued word", 0, 12)]) == "a continued word"
+    assert join_lines([line("the A-", 0, 0), line("B test", 0, 12)]) == "the A- B test"
+
+
+def test_words_of_an_ocr_line_share_its_box_in_order():
+    found = ocr_line(TextLine(BBox(0, 0, 100, 10), "ab cdef gh", 0.9), BBox(0, 0, 100, 10))
+    assert [word.text for word in found.words] == ["ab", "cdef", "gh"]
+    edges = [edge for word in found.words for edge in (word.bbox.x0, word.bbox.x1)]
+    assert edges == sorted(edges)
+    assert edges[0] == 0
+    assert edges[-1] == 100

@@ -1,0 +1,131 @@
+from html.parser import HTMLParser
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepcompress_dagster.pipeline.lines import Line
+from deepcompress_dagster.pipeline.tables import (
+    Grid,
+    fill,
+    occupied,
+    overlapping_slots,
+    to_html,
+    to_markdown,
+    trimmed,
+)
+from deepcompress_dagster.records import BBox, TableCell, TextSource, Word
+
+TEXTS = st.text(alphabet="ab |<>&\\é1", max_size=6).map(lambda text: " ".join(text.split()))
+
+
+@st.composite
+def grids(draw) -> Grid:
+    """Sound grids: the plane cut into cells with random spans."""
+    rows, columns = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    free = {(row, column) for row in range(rows) for column in range(columns)}
+    cells = []
+    for row in range(rows):
+        for column in range(columns):
+            if (row, column) not in free:
+                continue
+            height = draw(st.integers(1, rows - row))
+            width = draw(st.integers(1, columns - column))
+            cell = TableCell(row, column, height, width, draw(st.booleans()), draw(TEXTS))
+            if not free.issuperset(occupied(cell)):
+                cell = TableCell(row, column, 1, 1, cell.is_header, cell.text)
+            free -= set(occupied(cell))
+            cells.append(cell)
+    return Grid(rows, columns, tuple(cells), 1.0, "test")
+
+
+class _Reader(HTMLParser):
+    """Reads a table's cells back: (row, column, row span, column span, header, text)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells: list[list] = []
+        self._row = -1
+        self._taken: set[tuple[int, int]] = set()
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self._row += 1
+        if tag in ("td", "th"):
+            spans = dict(attrs)
+            height, width = int(spans.get("rowspan", 1)), int(spans.get("colspan", 1))
+            column = 0
+            while (self._row, column) in self._taken:
+                column += 1
+            slots = {(self._row + i, column + j) for i in range(height) for j in range(width)}
+            self._taken |= slots
+            self.cells.append([self._row, column, height, width, tag == "th", ""])
+
+    def handle_data(self, data):
+        self.cells[-1][5] += data
+
+
+@given(grids())
+def test_html_says_the_same_as_the_cells(grid):
+    reader = _Reader()
+    reader.feed(to_html(grid))
+    expected = sorted(
+        [c.row, c.column, c.row_span, c.column_span, c.is_header, c.text] for c in grid.cells
+    )
+    assert sorted(reader.cells) == expected
+
+
+def _split_row(line: str) -> list[str]:
+    """The cells of one pipe-table row, escapes undone."""
+    cells, escaped = [""], False
+    for letter in line.strip()[1:-1]:
+        if escaped or letter not in "\\|":
+            cells[-1] += letter
+            escaped = False
+        elif letter == "\\":
+            escaped = True
+        else:
+            cells.append("")
+    return [cell.strip() for cell in cells]
+
+
+@given(grids())
+def test_markdown_says_the_same_as_the_cells(grid):
+    lines = to_markdown(grid).split("\n")
+    rows = [_split_row(line) for line in (lines[0], *lines[2:])]
+    assert [len(row) for row in rows] == [grid.n_columns] * grid.n_rows
+    first_slots = {(cell.row, cell.column): cell.text for cell in grid.cells}
+    for row, texts in enumerate(rows):
+        for column, text in enumerate(texts):
+            assert text == first_slots.get((row, column), "")
+
+
+def _texts(grid: Grid) -> list[str]:
+    return sorted(cell.text for cell in grid.cells if cell.text)
+
+
+@given(grids())
+def test_trimming_keeps_all_text_and_leaves_no_empty_row_or_column(grid):
+    small = trimmed(grid)
+    assert _texts(small) == _texts(grid)
+    assert overlapping_slots(small.cells) == 0
+    for row in range(small.n_rows):
+        assert any(c.text and c.row <= row < c.row + c.row_span for c in small.cells)
+
+
+def test_overlapping_cells_are_counted():
+    wide = TableCell(0, 0, 1, 2, False, "a")
+    assert overlapping_slots([wide, TableCell(0, 1, 1, 1, False, "b")]) == 1
+
+
+def test_words_go_to_the_cell_that_holds_them_and_strays_to_the_nearest():
+    cells = [
+        TableCell(0, 0, 1, 1, False, "", BBox(0, 0, 50, 20)),
+        TableCell(0, 1, 1, 1, False, "", BBox(50, 0, 100, 20)),
+    ]
+    words = (
+        Word(BBox(5, 5, 20, 15), "left"),
+        Word(BBox(55, 5, 70, 15), "right"),
+        Word(BBox(101, 5, 120, 15), "stray"),
+    )
+    line = Line(BBox(5, 5, 120, 15), words, TextSource.TEXT_LAYER)
+    assert [cell.text for cell in fill(cells, [line])] == ["left", "right stray"]
