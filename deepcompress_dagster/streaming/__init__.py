@@ -1,0 +1,25 @@
+"""The streaming engine: items through shared stages, in microbatches, without barriers.
+
+It knows nothing of PDFs and needs the standard library only. ``flow`` says how an item's way is
+written, ``microbatch`` what a stage and a batch are, ``stream`` runs them, ``metrics`` counts.
+"""
+
+from deepcompress_dagster.streaming.flow import Call, Flow, ItemFailed, Trace, TraceEntry
+from deepcompress_dagster.streaming.metrics import StageMetrics, StreamMetrics
+from deepcompress_dagster.streaming.microbatch import BatchSizer, Stage
+from deepcompress_dagster.streaming.stream import StageHung, Stream, StreamCancelled
+
+__all__ = [
+    "BatchSizer",
+    "Call",
+    "Flow",
+    "ItemFailed",
+    "Stage",
+    "StageHung",
+    "StageMetrics",
+    "Stream",
+    "StreamCancelled",
+    "StreamMetrics",
+    "Trace",
+    "TraceEntry",
+]
