@@ -1,0 +1,92 @@
+"""Which class serves a checkpoint: looked up from the ``model_type`` of its own config.json.
+
+Family modules import torch or transformers, so they are named here and imported on first use.
+Each has ``convert(member_files, out_folder)`` where its weights come from a package, and a
+Predictor class with ``from_folder(folder, device, dtype, **options)``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from deepcompress_dagster.models import device, store
+from deepcompress_dagster.models.catalog import (
+    Checkpoint,
+    ModelSpec,
+    Task,
+    named_checkpoint,
+)
+from deepcompress_dagster.models.predictor import ModelError, Predictor
+
+Convert: TypeAlias = Callable[[Mapping[str, Path], Path], None]
+"""From package members by key to config.json and safetensors files in an existing folder."""
+
+_LAYOUT_OPTIONS = frozenset({"threshold", "overlap"})
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One model architecture: the task it serves, its module and class, the options it takes."""
+
+    task: Task
+    module: str
+    predictor: str
+    options: frozenset[str] = frozenset()
+
+
+FAMILIES: Mapping[str, Family] = {
+    "picodet": Family(Task.LAYOUT, "layout.picodet", "PicoDetPredictor", _LAYOUT_OPTIONS),
+    "yolov8": Family(Task.LAYOUT, "layout.yolov8", "YoloV8Predictor", _LAYOUT_OPTIONS),
+}
+"""By model_type; modules are relative to this package."""
+
+
+def family_of(checkpoint: Checkpoint, model_type: str) -> Family:
+    """The family that serves a checkpoint. Raises ModelError when none serves its task."""
+    family = FAMILIES.get(model_type)
+    if family is None or family.task is not checkpoint.task:
+        known = ", ".join(key for key, item in FAMILIES.items() if item.task is checkpoint.task)
+        raise ModelError(
+            f"{checkpoint.name} is of model type {model_type!r}, which serves no {checkpoint.task} "
+            f"here; known {checkpoint.task} model types: {known}"
+        )
+    return family
+
+
+def converter(checkpoint: Checkpoint) -> Convert:
+    """The function that converts the packaged files of a catalog checkpoint."""
+    if checkpoint.model_type is None:
+        raise ModelError(f"{checkpoint.name} does not come from a package")
+    convert: Convert = _module(family_of(checkpoint, checkpoint.model_type)).convert
+    return convert
+
+
+def load_predictor(spec: ModelSpec) -> Predictor[Any, Any]:
+    """Load the model that ``spec`` names, from this machine, and give it its display name.
+
+    Raises MissingModelError when its files are not here, ModelError when they cannot be used, and
+    what torch raises when it does not fit.
+    """
+    checkpoint = named_checkpoint(spec.checkpoint, spec.task)
+    folder = store.locate(checkpoint, spec.models_dir, allow_download=spec.allow_download)
+    model_type = store.read_config(checkpoint, folder)["model_type"]
+    family = family_of(checkpoint, model_type)
+    device.import_torch()
+    options = {key: value for key, value in spec.options if key in family.options}
+    loader = getattr(_module(family), family.predictor).from_folder
+    predictor: Predictor[Any, Any] = loader(folder, spec.device, spec.dtype, **options)
+    predictor.name = store.display_name(checkpoint, folder)
+    return predictor
+
+
+def expected_bytes(spec: ModelSpec) -> int:
+    """Bytes of the checkpoint's weight files: about what the loaded model takes."""
+    checkpoint = named_checkpoint(spec.checkpoint, spec.task)
+    folder = store.locate(checkpoint, spec.models_dir, allow_download=spec.allow_download)
+    return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+
+
+def _module(family: Family) -> Any:
+    return import_module(f"{__package__}.{family.module}")
