@@ -88,7 +88,7 @@ class Walk:
     is_single: bool = False
 
     def step(self) -> Sequence[Call]:
-        """Run the flow until it asks again. Raises what the flow raises, StopIteration at its end."""
+        """Run the flow until it asks again. Raises what it raises, StopIteration at its end."""
         reply = None if self.questions is None else self._reply(self.questions)
         self.questions = []  # lets go of the items, whose memory the flow may give back now
         asked = self.flow.throw(reply) if isinstance(reply, ItemFailed) else self.flow.send(reply)

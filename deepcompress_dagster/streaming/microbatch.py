@@ -153,7 +153,8 @@ class WaitingLine(Generic[W]):
 class Outcome:
     """What became of one item: its ``value``, or the ``error`` of its last try alone.
 
-    ``attempts`` counts the tries alone of a failed item, so that it does not depend on the company
+    The error has no traceback, but a note that says where it was raised. ``attempts`` counts the
+    tries alone of a failed item, so that it does not depend on the company
     the item was in. ``seconds`` is the item's share of all calls that it was part of,
     ``batch_size`` the size of the last of them.
     """
@@ -176,9 +177,9 @@ def run_batch(
     """One outcome per item, in order, whatever fails.
 
     ``call`` is ``stage.run`` as the stream wraps it. After an out-of-memory error the items are
-    tried again in smaller batches; after any other error they are bisected. An item that fails on
-    its own is tried ``TRIES_ALONE`` times, or once when its error is permanent. Only exceptions
-    that are not an ``Exception`` leave this function.
+    tried again in smaller batches; after any other ``Exception`` they are bisected. An item that
+    fails alone, out of memory included, is tried ``TRIES_ALONE`` times, or once when its error is
+    permanent.
     """
     size = len(items)
     started = time.perf_counter()
@@ -188,8 +189,11 @@ def run_batch(
         return [Outcome(value, None, attempt, spent, size) for value in values]
     part = _smaller(stage, size, error)
     if size > 1:
-        parts = [items[start : start + part] for start in range(0, size, part)]
-        return [out for few in parts for out in run_batch(stage, few, call, spent=spent)]
+        outcomes: list[Outcome] = []
+        while rest := items[len(outcomes) :]:
+            few = rest[: min(part, stage.sizer.limit)]  # the limit may fall from part to part
+            outcomes += run_batch(stage, few, call, spent=spent)
+        return outcomes
     if attempt < TRIES_ALONE and not stage.is_permanent(error):
         return run_batch(stage, items, call, attempt=attempt + 1, spent=spent)
     return [Outcome(None, error, attempt, spent, size)]
@@ -206,19 +210,18 @@ def _try(
                 "it must return one for each"
             )
     except Exception as error:
-        _release_locals(error)
+        _drop_frames(error)
         return [], error
     return values, None
 
 
-def _release_locals(error: BaseException) -> None:
-    """Empty the frames that an error went through: their locals keep batches and tensors alive."""
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next  # the frame of _try, still running
+def _drop_frames(error: BaseException) -> None:
+    """Keep where an error came from as a note: frames would keep items and tensors alive."""
+    error.add_note("".join(traceback.format_exception(error)))
     seen: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in seen:
-        traceback.clear_frames(link.__traceback__)
+        link.__traceback__ = None
         seen.append(link)
         link = link.__cause__ or link.__context__
 
