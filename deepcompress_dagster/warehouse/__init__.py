@@ -8,6 +8,7 @@ from deepcompress_dagster.warehouse.errors import (
     WarehouseBusyError,
     WarehouseError,
 )
+from deepcompress_dagster.warehouse.export import Format
 from deepcompress_dagster.warehouse.types import (
     AssetState,
     CommittedDocument,
@@ -27,6 +28,7 @@ __all__ = [
     "DocumentSummary",
     "Failure",
     "FileStat",
+    "Format",
     "NewerSchemaError",
     "NotMaterializedError",
     "NothingStagedError",

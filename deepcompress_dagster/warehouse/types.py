@@ -93,7 +93,10 @@ class CommittedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One standing row of ``errors``; no page means the document as a whole."""
+    """One standing row of ``errors``; no page means the document as a whole.
+
+    ``attempts`` are the tries within the run; ``is_fatal`` where it made the document fail.
+    """
 
     document_id: str
     file_name: str
@@ -102,6 +105,7 @@ class Failure:
     error_type: str
     message: str
     attempts: int
+    is_fatal: bool
     run_id: str
     at: datetime
 

@@ -1,8 +1,11 @@
 """The facade: everything that the floors above ask of DuckDB goes through ``Warehouse``."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import duckdb
 import pyarrow as pa
@@ -16,6 +19,11 @@ from deepcompress_dagster.records import (
     PageResult,
     Region,
 )
+from deepcompress_dagster.warehouse import commit, export, queries, registration, staging
+from deepcompress_dagster.warehouse.database import Database
+from deepcompress_dagster.warehouse.errors import WarehouseError
+from deepcompress_dagster.warehouse.kept import KeptFile, KeptPdfs, UnreadableFileError
+from deepcompress_dagster.warehouse.snapshots import Snapshots
 from deepcompress_dagster.warehouse.types import (
     AssetState,
     CommittedDocument,
@@ -27,65 +35,149 @@ from deepcompress_dagster.warehouse.types import (
     StalePartition,
 )
 
+_READERS = 4
+"""Files read at the same time: hashing and waiting for the disk both leave Python free."""
+
 
 class Warehouse:
-    """One data folder. Cheap to make; opens nothing until asked; safe to share over threads."""
+    """One data folder. Cheap to make, opens nothing until asked, safe to share over threads.
 
-    def __init__(self, data_dir: Path, *, lock_timeout_s: float = 600.0) -> None:
-        raise NotImplementedError
+    What is asked of it is read from what is committed now, under the lock; ``reader``, ``query``
+    and ``export`` read the newest snapshot and wait for nobody. Every method raises
+    WarehouseBusyError when the lock is held for longer than ``lock_timeout_s``.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        lock_timeout_s: float = 600.0,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.data_dir = data_dir.absolute()
+        self._database = Database(self.data_dir, lock_timeout_s=lock_timeout_s)
+        self._snapshots = Snapshots(
+            self.data_dir, self._database, clock=lambda: clock().timestamp()
+        )
+        self._kept = KeptPdfs(self.data_dir, lock_timeout_s=lock_timeout_s)
+        self._clock = clock
+
+    @property
+    def snapshot_path(self) -> Path:
+        """The link to the newest snapshot, for any DuckDB client."""
+        return self._snapshots.link
 
     # Registration
 
     def register(self, paths: Sequence[Path], *, publish: bool = False) -> list[Registration]:
-        """Make the files at ``paths`` known; one answer per path, in order. Never raises for a
-        bad file: its answer carries the error."""
-        raise NotImplementedError
+        """Make the files at ``paths`` known; one answer per path, in order.
+
+        Never raises for a bad file: its answer carries the error. A file that ``sources`` knows
+        with the same stat is not read again. ``publish`` publishes what came of it, if it is due.
+        """
+        unique = list(dict.fromkeys(path.absolute() for path in paths))
+        known = self._known(unique)
+        unknown = [path for path in unique if path not in known]
+        with self._kept.receiving(), ThreadPoolExecutor(_READERS) as readers:
+            taken = dict(zip(unknown, readers.map(self._take, unknown), strict=True))
+        files = [file for file in taken.values() if isinstance(file, KeptFile)]
+        files += [k.file for k in known.values() if not k.is_present]
+        identities = {
+            path: registration.Identity(k.document_id, is_new=False) for path, k in known.items()
+        }
+        if files:
+            with self._database.write() as conn:
+                identities |= registration.record(conn, files, self._now())
+            if publish:
+                self.publish()
+        return [_registration(path, identities, taken) for path in paths]
 
     def unseen(self, files: Sequence[FileStat]) -> list[Path]:
-        """Those of ``files`` that ``sources`` does not know, or knows with another stat."""
-        raise NotImplementedError
+        """Those of ``files`` that ``sources`` does not know as present with this stat."""
+        with self._database.read() as conn:
+            return registration.unseen(conn, files)
 
     def mark_missing(self, folder: Path, files: Sequence[FileStat]) -> int:
-        """Say of every source under ``folder`` that is not among ``files`` that it is gone.
-        Returns how many were newly gone."""
-        raise NotImplementedError
+        """Mark the sources below ``folder`` that are not among ``files`` as gone: how many."""
+        with self._database.read() as conn:
+            gone = registration.missing(conn, folder, files)
+        if gone:
+            with self._database.write() as conn:
+                registration.mark_missing(conn, gone)
+        return len(gone)
 
     def kept_pdf(self, document_id: str) -> Path:
-        """The kept bytes. Raises UnknownDocumentError, or WarehouseError when they are lost."""
-        raise NotImplementedError
+        """The kept bytes of a document.
+
+        Raises UnknownDocumentError, and WarehouseError when the file is lost.
+        """
+        with self._database.read() as conn:
+            row = queries.document(conn, document_id)
+        if not self._kept.has(row.sha256, row.bytes):
+            raise WarehouseError(
+                f"the kept PDF of {document_id} is lost: {self._kept.path(row.sha256)}; "
+                f"register {row.file_name} again"
+            )
+        return self._kept.path(row.sha256)
 
     def image_dir(self, document_id: str) -> Path:
-        """Folder for page images and figure crops. ``image_path`` columns are relative to the data
-        folder; absolute paths handed in below it are stored so."""
-        raise NotImplementedError
+        """Folder for page images and figure crops. The ``image_path`` columns are relative to the
+        data folder."""
+        return self.data_dir / "images" / document_id
 
     # Work
 
     def set_current_versions(self, versions: Mapping[str, str]) -> bool:
-        """Record the code versions that are current; True when they changed."""
-        raise NotImplementedError
+        """Record the code versions of today, which staleness is measured against.
+
+        True when they differ from those recorded; nothing is written otherwise.
+        """
+        staging.in_order(versions)
+        with self._database.read() as conn:
+            recorded = queries.current_versions(conn)
+        changed = {**recorded, **versions} != recorded
+        if changed:
+            with self._database.write() as conn:
+                queries.set_current_versions(conn, versions)
+        return changed
 
     def documents(self, ids: Collection[str] | None = None) -> list[DocumentRow]:
         """Documents by id, or all, in order of id. Unknown ids are left out."""
-        raise NotImplementedError
+        with self._database.read() as conn:
+            return queries.documents(conn, ids)
 
     def pending(self, *, transient: Collection[str], max_attempts: int) -> list[DocumentRow]:
-        """Current documents that want automatic work, oldest first: not parsed yet, lacking an
-        asset, or standing errors of a type in ``transient``; with attempts left."""
-        raise NotImplementedError
+        """Current documents that want automatic work, oldest first.
+
+        Those not parsed yet, those lacking an asset, and those with a standing error whose
+        ``error_type`` is among ``transient``, as long as runs took them up less than
+        ``max_attempts`` times since they were complete. Stale documents are not among them.
+        """
+        with self._database.read() as conn:
+            return queries.pending(conn, transient, max_attempts)
 
     def retryable(self) -> list[DocumentRow]:
-        """Current documents that did not come out complete, whatever the reason and attempts."""
-        raise NotImplementedError
+        """Current documents that were taken up and did not come out complete, oldest first,
+        whatever the reason and however often."""
+        with self._database.read() as conn:
+            return queries.retryable(conn)
 
     def begin(self, document_ids: Collection[str], *, run_id: str) -> None:
-        """Count one attempt of this run at each document (once per run and document; commit and
-        fail count it too where begin was not called)."""
-        raise NotImplementedError
+        """Count this run as an attempt at each document, before it can die of one.
+
+        ``commit`` and ``fail`` count it too where this was not called; a run counts once.
+        """
+        with self._database.write() as conn:
+            commit.count_attempt(conn, document_ids, run_id)
 
     def finished_pages(self, document_id: str, versions: Mapping[str, str]) -> frozenset[int]:
-        """Pages staged for all of these assets at these code versions and from today's inputs."""
-        raise NotImplementedError
+        """Pages staged for all of these assets at these code versions and from today's inputs.
+
+        Raises NotMaterializedError when an upstream asset is neither selected nor committed.
+        """
+        with self._database.read() as conn:
+            staged = staging.staged_versions(conn, document_id, versions)
+            return staging.finished_pages(conn, document_id, staged)
 
     def stage(
         self,
@@ -94,18 +186,34 @@ class Warehouse:
         opened: Sequence[DocumentOpened],
         pages: Sequence[PageResult],
     ) -> None:
-        """Store finished pages in one transaction; ``versions`` names the selected assets."""
-        raise NotImplementedError
+        """Store finished pages, of one or several documents, in one transaction.
+
+        ``versions`` maps the selected assets to their code versions. A page that is staged already
+        at the same versions is replaced. Raises NotMaterializedError as ``finished_pages``.
+        """
+        with self._database.write() as conn:
+            staging.stage(conn, run_id, versions, opened, pages, self._now())
 
     def outline(self, document_id: str, versions: Mapping[str, str]) -> list[OutlineBlock]:
-        """The staged text of a document in reading order, for the document pass."""
-        raise NotImplementedError
+        """The staged text of a document in reading order, for the document pass.
+
+        Empty where text is not among ``versions``. Labels are those before the document pass.
+        """
+        if "text" not in versions:
+            return []
+        with self._database.read() as conn:
+            staged = staging.staged_versions(conn, document_id, versions)
+            return staging.outline(conn, document_id, staged["text"])
 
     def regions(
         self, document_id: str, page_numbers: Collection[int]
     ) -> dict[int, tuple[Region, ...]]:
-        """Committed layouts of these pages. Raises NotMaterializedError."""
-        raise NotImplementedError
+        """Committed layouts of these pages in reading order, with an entry for each page.
+
+        Raises NotMaterializedError for a page that no committed layout covers.
+        """
+        with self._database.read() as conn:
+            return queries.regions(conn, document_id, page_numbers)
 
     def commit(
         self,
@@ -115,48 +223,126 @@ class Warehouse:
         versions: Mapping[str, str],
         updates: Sequence[BlockUpdate] = (),
     ) -> CommittedDocument:
-        """Swap the staged rows of the selected assets in, in one transaction.
-        Raises NothingStagedError, UnknownDocumentError."""
-        raise NotImplementedError
+        """Replace the rows of the selected assets by what is staged, in one transaction.
+
+        ``versions`` maps the selected assets to their code versions, as for ``stage``; ``updates``
+        are what the document pass says of the text. Raises NothingStagedError,
+        NotMaterializedError, UnknownDocumentError; ValueError for a result that is fatal.
+        """
+        if result.fatal is not None:
+            raise ValueError(f"{result.document_id} failed: record it with fail, not with commit")
+        with self._database.write() as conn:
+            return commit.commit(conn, result, run_id, versions, updates, self._now())
 
     def fail(self, result: DocumentResult, *, run_id: str) -> None:
-        """Record that a document could not be parsed (``result.fatal``); old rows stay."""
-        raise NotImplementedError
+        """Record that a document could not be parsed (``result.fatal``).
+
+        Its committed rows stay, and so do its staged pages. Raises UnknownDocumentError;
+        ValueError for a result that is not fatal.
+        """
+        if result.fatal is None:
+            raise ValueError(f"{result.document_id} did not fail: commit it")
+        with self._database.write() as conn:
+            commit.fail(conn, result, result.fatal, run_id, self._now())
 
     # Answers
 
     def asset_states(self, document_ids: Collection[str] | None = None) -> list[AssetState]:
-        """Committed states, by document and asset upstream first."""
-        raise NotImplementedError
+        """Committed states, by document and asset, upstream first."""
+        with self._database.read() as conn:
+            return queries.asset_states(conn, document_ids)
 
     def counts(self) -> dict[DocumentStatus, int]:
-        """Current documents by status; every status has an entry."""
-        raise NotImplementedError
+        """Current documents by status, with an entry for every status."""
+        with self._database.read() as conn:
+            return queries.counts(conn)
 
     def failures(self, document_ids: Collection[str] | None = None) -> list[Failure]:
-        """Standing errors of current documents, or of these documents."""
-        raise NotImplementedError
+        """Standing errors of these documents, or of the current ones."""
+        with self._database.read() as conn:
+            return queries.failures(conn, document_ids)
 
     def stale_partitions(self) -> list[StalePartition]:
-        """Committed assets that are out of date, and why."""
-        raise NotImplementedError
+        """Committed assets of current documents that are out of date, and why."""
+        with self._database.read() as conn:
+            return queries.stale_partitions(conn)
 
     def summary(self, document_id: str, *, markdown_characters: int = 2000) -> DocumentSummary:
-        """Committed figures of one document, read from the warehouse and not from a snapshot."""
-        raise NotImplementedError
+        """Figures about one committed document, for checks, metadata and previews.
+
+        Raises UnknownDocumentError.
+        """
+        with self._database.read() as conn:
+            return queries.summary(conn, document_id, markdown_characters)
 
     # Readers
 
     def publish(self, *, force: bool = False) -> bool:
-        """Publish a snapshot if something changed and the throttle (or ``force``) allows it."""
-        raise NotImplementedError
+        """Publish a snapshot of what is committed; True when it did.
+
+        Nothing happens where it is published already, nor, without ``force``, sooner after the
+        last time than 3 s and twenty times what that took.
+        """
+        return self._snapshots.publish(force=force)
 
     @contextmanager
     def reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A read-only connection to the newest snapshot, locked down."""
-        raise NotImplementedError
-        yield
+        """A read-only connection to the newest snapshot, closed after the block.
+
+        Locked down: it reads no other files and its settings cannot be changed. A snapshot that
+        is missing or damaged is published anew. Raises WarehouseError when that does not help.
+        """
+        conn = self._snapshots.open()
+        try:
+            yield conn
+        finally:
+            conn.close()
 
     def query(self, sql: str) -> pa.Table:
-        """Result of one query on the newest snapshot. Raises duckdb.Error."""
-        raise NotImplementedError
+        """The result of one query on the newest snapshot. Raises duckdb.Error."""
+        with self.reader() as conn:
+            return conn.sql(sql).to_arrow_table()
+
+    def export(self, sql: str, form: export.Format, target: Path | BinaryIO) -> None:
+        """Write the result of one query on the newest snapshot to a file or a binary stream.
+
+        It is not held in memory, but for the table format. Raises duckdb.Error, OSError.
+        """
+        with self.reader() as conn:
+            export.write(conn.sql(sql).to_arrow_reader(), form, target)
+
+    def _known(self, paths: Sequence[Path]) -> dict[Path, registration.KnownFile]:
+        """Those of ``paths`` that need no reading: seen just so before, and kept."""
+        files = [file for path in paths if (file := _stat(path)) is not None]
+        with self._database.read() as conn:
+            known = registration.known_files(conn, files)
+        return {
+            path: k for path, k in known.items() if self._kept.has(k.file.sha256, k.file.stat.bytes)
+        }
+
+    def _take(self, path: Path) -> KeptFile | UnreadableFileError:
+        try:
+            return self._kept.take(path)
+        except UnreadableFileError as error:
+            return error
+
+    def _now(self) -> datetime:
+        return self._clock().astimezone(UTC).replace(tzinfo=None)
+
+
+def _stat(path: Path) -> FileStat | None:
+    try:
+        return FileStat.of(path)
+    except OSError:
+        return None
+
+
+def _registration(
+    path: Path,
+    identities: Mapping[Path, registration.Identity],
+    taken: Mapping[Path, KeptFile | UnreadableFileError],
+) -> Registration:
+    key = path.absolute()
+    if key in identities:
+        return Registration(path, identities[key].document_id, identities[key].is_new)
+    return Registration(path, None, error=str(taken[key]))

@@ -1,0 +1,242 @@
+"""Finished pages of documents in work: stored as they come, read to resume.
+
+A staged row is keyed by document, asset and version. The version is a hash of the asset's code
+version and of what the rows were made from: the staged version of the upstream asset where that is
+made in the same run, else the data version of its committed rows. Pages that an interrupted run
+left are thus used again only where they would come out the same.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import duckdb
+
+from deepcompress_dagster.records import (
+    ASSETS,
+    BBox,
+    DocumentOpened,
+    Label,
+    OutlineBlock,
+    PageError,
+    PageResult,
+)
+from deepcompress_dagster.warehouse.arrow import Row, insert
+from deepcompress_dagster.warehouse.errors import NotMaterializedError
+from deepcompress_dagster.warehouse.rows import asset_rows, error_row
+from deepcompress_dagster.warehouse.schema import STAGE_ASSET, STAGED_BY_ASSET, UPSTREAM
+
+Versions = Mapping[str, str]
+
+_EDGE_CHARACTERS = 240
+"""How much of a block's beginning and end the document pass sees: more than a long heading."""
+
+
+def in_order(assets: Iterable[str]) -> tuple[str, ...]:
+    """``assets`` upstream first. Raises ValueError for a name that is none, or for no name."""
+    chosen = set(assets)
+    if not chosen or not chosen <= set(ASSETS):
+        raise ValueError(f"assets are {', '.join(ASSETS)}, not: {sorted(chosen) or 'none'}")
+    return tuple(asset for asset in ASSETS if asset in chosen)
+
+
+def staged_versions(
+    conn: duckdb.DuckDBPyConnection, document_id: str, versions: Versions
+) -> dict[str, str]:
+    """The staged version of each selected asset of a document, upstream first.
+
+    Raises NotMaterializedError when an asset that is not selected has to be there and is not.
+    """
+    committed = committed_data_versions(conn, document_id)
+    staged: dict[str, str] = {}
+    for asset in in_order(versions):
+        upstream = UPSTREAM.get(asset)
+        if upstream is None:
+            origin = ""
+        elif upstream in staged:
+            origin = staged[upstream]
+        elif upstream in committed:
+            origin = committed[upstream]
+        else:
+            raise NotMaterializedError(
+                f"{asset} of {document_id} is made from its {upstream}, which are not there: "
+                f"materialise {upstream} first or with it"
+            )
+        key = f"{asset}\n{versions[asset]}\n{origin}"
+        staged[asset] = hashlib.sha256(key.encode()).hexdigest()[:32]
+    return staged
+
+
+def committed_data_versions(conn: duckdb.DuckDBPyConnection, document_id: str) -> dict[str, str]:
+    """Data version of each committed asset of a document."""
+    rows = conn.execute(
+        "SELECT asset, data_version FROM asset_state WHERE document_id = ?", [document_id]
+    ).fetchall()
+    return dict(rows)
+
+
+def finished_pages(
+    conn: duckdb.DuckDBPyConnection, document_id: str, staged: Versions
+) -> frozenset[int]:
+    """Pages that are through for every asset of ``staged`` at its staged version."""
+    rows = conn.execute(
+        "SELECT page_number FROM staging.finished "
+        "WHERE document_id = ? AND list_contains(?, version) "
+        "GROUP BY page_number HAVING count(*) = ?",
+        [document_id, list(staged.values()), len(staged)],
+    ).fetchall()
+    return frozenset(number for (number,) in rows)
+
+
+def stage(
+    conn: duckdb.DuckDBPyConnection,
+    run_id: str,
+    versions: Versions,
+    opened: Sequence[DocumentOpened],
+    pages: Sequence[PageResult],
+    now: datetime,
+) -> None:
+    """Store headers and pages; a page that is there already at the same version is replaced."""
+    _stage_headers(conn, opened)
+    by_document: dict[str, dict[int, PageResult]] = {}
+    for page in pages:
+        by_document.setdefault(page.document_id, {})[page.page.page_number] = page
+    rows: dict[str, list[Row]] = {}
+    for document_id, results in by_document.items():
+        staged = staged_versions(conn, document_id, versions)
+        _forget(conn, document_id, staged, results)
+        for result in results.values():
+            for table, row in _staged_rows(result, staged, run_id, now):
+                rows.setdefault(table, []).append(row)
+    for table, table_rows in rows.items():
+        insert(conn, f"staging.{table}", table_rows)
+
+
+def outline(conn: duckdb.DuckDBPyConnection, document_id: str, version: str) -> list[OutlineBlock]:
+    """The staged text of a document at one staged version, in reading order."""
+    rows = conn.execute(
+        """
+        SELECT t.page_number, t.region_id, t.label, t.x0, t.y0, t.x1, t.y1, t.reading_order,
+            left(t.content, $edge), right(t.content, $edge), t.font_size, t.bold,
+            f.page_width, f.page_height
+        FROM staging.text t
+        JOIN staging.finished f ON f.document_id = t.document_id AND f.version = t.version
+            AND f.page_number = t.page_number AND f.asset = 'text'
+        WHERE t.document_id = $document_id AND t.version = $version
+        ORDER BY t.page_number, t.reading_order, t.region_id
+        """,
+        {"document_id": document_id, "version": version, "edge": _EDGE_CHARACTERS},
+    ).fetchall()
+    return [
+        OutlineBlock(page, region, Label(label), BBox(x0, y0, x1, y1), *rest)
+        for page, region, label, x0, y0, x1, y1, *rest in rows
+    ]
+
+
+def clear(conn: duckdb.DuckDBPyConnection, document_id: str, assets: Iterable[str]) -> None:
+    """Forget everything staged of these assets of a document, at any version."""
+    for asset in assets:
+        conn.execute(f"DELETE FROM staging.{asset} WHERE document_id = ?", [document_id])
+        for table in STAGED_BY_ASSET:
+            conn.execute(
+                f"DELETE FROM {table.name} WHERE document_id = ? AND asset = ?",
+                [document_id, asset],
+            )
+
+
+def concerned(stage_name: str, assets: Sequence[str]) -> tuple[str, ...]:
+    """For which of the selected ``assets`` a failure of a stage is recorded.
+
+    The asset of the stage, or all of them where the stage only served them: a page that was
+    rendered again for its text and could not be.
+    """
+    own = STAGE_ASSET[stage_name]
+    return (own,) if own in assets else tuple(assets)
+
+
+def _stage_headers(conn: duckdb.DuckDBPyConnection, opened: Sequence[DocumentOpened]) -> None:
+    if not opened:
+        return
+    rows = {
+        header.document_id: {
+            "document_id": header.document_id,
+            "page_count": header.page_count,
+            "title": header.title,
+            "author": header.author,
+            "producer": header.producer,
+        }
+        for header in opened
+    }
+    conn.execute("DELETE FROM staging.documents WHERE list_contains(?, document_id)", [list(rows)])
+    insert(conn, "staging.documents", list(rows.values()))
+
+
+def _forget(
+    conn: duckdb.DuckDBPyConnection, document_id: str, staged: Versions, pages: Iterable[int]
+) -> None:
+    for asset, version in staged.items():
+        again = finished_pages(conn, document_id, {asset: version}).intersection(pages)
+        if not again:
+            continue
+        for table in (f"staging.{asset}", *(table.name for table in STAGED_BY_ASSET)):
+            conn.execute(
+                f"DELETE FROM {table} "
+                "WHERE document_id = ? AND version = ? AND list_contains(?, page_number)",
+                [document_id, version, list(again)],
+            )
+
+
+def _staged_rows(
+    result: PageResult, staged: Versions, run_id: str, now: datetime
+) -> Iterable[tuple[str, Row]]:
+    page = result.page
+    for asset, version in staged.items():
+        yield (
+            "finished",
+            {
+                "document_id": result.document_id,
+                "asset": asset,
+                "version": version,
+                "page_number": page.page_number,
+                "page_width": page.width,
+                "page_height": page.height,
+                "run_id": run_id,
+                "at": now,
+            },
+        )
+        for row in asset_rows(asset, result):
+            yield asset, {"version": version, **row}
+    yield from _staged_failures(result.errors, staged, run_id, now)
+    for timing in result.timings:
+        asset = concerned(timing.stage, tuple(staged))[0]
+        yield (
+            "page_timings",
+            {
+                "document_id": result.document_id,
+                "asset": asset,
+                "version": staged[asset],
+                "page_number": timing.page_number,
+                "stage": timing.stage,
+                "seconds": timing.seconds,
+                "batch_size": timing.batch_size,
+                "device": timing.device,
+                "run_id": run_id,
+            },
+        )
+
+
+def _staged_failures(
+    errors: Iterable[PageError], staged: Versions, run_id: str, now: datetime
+) -> Iterable[tuple[str, Row]]:
+    for error in errors:
+        for asset in concerned(error.stage, tuple(staged)):
+            yield (
+                "errors",
+                {
+                    "asset": asset,
+                    "version": staged[asset],
+                    **error_row(error),
+                    "run_id": run_id,
+                    "at": now,
+                },
+            )

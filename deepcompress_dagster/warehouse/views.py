@@ -1,0 +1,386 @@
+"""The views: what people query. Each has a comment, and one for every column.
+
+The SQL of the blocks and of the document's Markdown is put together from small pieces here, since
+committed rows and rows in work go through the same ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class View:
+    """One view; ``columns`` maps its column names, in order, to their comments."""
+
+    name: str
+    comment: str
+    columns: Mapping[str, str]
+    sql: str
+
+
+_DOCUMENT = {
+    "document_id": "The document, see documents.",
+    "file_name": "Name of the file that it was first seen as.",
+}
+_PAGE = {"page_number": "Page, from 1."}
+_BOX = {
+    "x0": "Left edge, points.",
+    "y0": "Upper edge, points.",
+    "x1": "Right edge, points.",
+    "y1": "Lower edge, points.",
+}
+_BLOCK = {
+    **_DOCUMENT,
+    **_PAGE,
+    "reading_order": "Place on the page, ascending.",
+    "region_id": "The region: a hash of its page and rounded box.",
+    "kind": "text, table or figure: the table that the row is from.",
+    "label": "Class of the region.",
+    **_BOX,
+    "heading_level": "1 is the highest; missing for other blocks.",
+    "join_previous": "How a text block goes on from the block before it: space or hyphen.",
+    "content": "The text; Markdown of a table; text inside a figure.",
+    "confidence": "Confidence of the model, 0 to 1; missing for figures.",
+    "image_path": "Image of a figure, relative to the data folder.",
+    "model": "Model that the row comes from.",
+}
+_IS_STALE = {"is_stale": "True when the row would be made anew today, see stale_partitions."}
+_IS_COMMITTED = {"is_committed": "False for finished pages of a document still in work."}
+
+_READING_ORDER = "document_id, page_number, reading_order, region_id"
+
+_STALE = """
+WITH upstream(asset, made_from) AS (
+    VALUES ('layouts', 'pages'), ('text', 'layouts'), ('tables', 'layouts'), ('figures', 'layouts')
+), own AS (
+    SELECT s.document_id, s.asset, u.made_from, CASE
+        WHEN v.version <> s.version THEN 'code version changed'
+        WHEN u.made_from IS NULL THEN NULL
+        WHEN p.data_version IS NULL THEN u.made_from || ' is gone'
+        WHEN p.data_version <> s.input_versions[u.made_from] THEN u.made_from || ' changed'
+    END AS reason
+    FROM asset_state s
+    JOIN documents d ON d.document_id = s.document_id AND d.is_current
+    LEFT JOIN current_versions v ON v.asset = s.asset
+    LEFT JOIN upstream u ON u.asset = s.asset
+    LEFT JOIN asset_state p ON p.document_id = s.document_id AND p.asset = u.made_from
+)
+SELECT s.document_id, s.asset, coalesce(
+    s.reason,
+    CASE WHEN a.reason IS NOT NULL THEN a.asset || ' is stale' END,
+    CASE WHEN b.reason IS NOT NULL THEN a.asset || ' is stale' END
+) AS reason
+FROM own s
+LEFT JOIN own a ON a.document_id = s.document_id AND a.asset = s.made_from
+LEFT JOIN own b ON b.document_id = s.document_id AND b.asset = a.made_from
+WHERE coalesce(s.reason, a.reason, b.reason) IS NOT NULL
+"""
+
+_NEWEST_STAGED = """
+SELECT DISTINCT f.document_id, f.asset, f.version
+FROM staging.finished f
+WHERE NOT EXISTS (
+    FROM asset_state s WHERE s.document_id = f.document_id AND s.asset = f.asset
+)
+QUALIFY f.version = first_value(f.version) OVER (
+    PARTITION BY f.document_id, f.asset ORDER BY f.at DESC, f.version
+)
+"""
+
+_BOX_NAMES = ", ".join(_BOX)
+_BLOCK_COLUMNS = {
+    "text": "label, heading_level, join_previous, content, confidence, NULL AS image_path",
+    "tables": "label, NULL AS heading_level, NULL AS join_previous, markdown AS content, "
+    "confidence, NULL AS image_path",
+    "figures": "label, NULL AS heading_level, NULL AS join_previous, inner_text AS content, "
+    "NULL AS confidence, image_path",
+}
+_KINDS = {"text": "text", "tables": "table", "figures": "figure"}
+
+
+def _block_rows(schema: str, extra: str = "") -> str:
+    """Rows of text, tables and figures under the same columns."""
+    return " UNION ALL ".join(
+        f"SELECT document_id, page_number, reading_order, region_id, '{_KINDS[asset]}' AS kind, "
+        f"'{asset}' AS asset, {_BOX_NAMES}, model, {columns}{extra} FROM {schema}.{asset}"
+        for asset, columns in _BLOCK_COLUMNS.items()
+    )
+
+
+def _block_selection(alias: str) -> str:
+    owners = {"file_name": "d"}
+    return ", ".join(f"{owners.get(name, alias)}.{name}" for name in _BLOCK)
+
+
+_BLOCKS = f"""
+SELECT {_block_selection("b")}, s.asset IS NOT NULL AS is_stale
+FROM ({_block_rows("main")}) b
+JOIN documents d ON d.document_id = b.document_id AND d.is_current
+LEFT JOIN stale_partitions s ON s.document_id = b.document_id AND s.asset = b.asset
+ORDER BY b.document_id, b.page_number, b.reading_order, b.region_id
+"""
+
+_LIVE_BLOCKS = f"""
+WITH staged AS ({_NEWEST_STAGED})
+SELECT {_block_selection("b")}, b.is_committed
+FROM (
+    SELECT *, true AS is_committed FROM ({_block_rows("main")})
+    UNION ALL BY NAME
+    SELECT r.* EXCLUDE (version), false AS is_committed
+    FROM ({_block_rows("staging", ", version")}) r
+    JOIN staged USING (document_id, asset, version)
+) b
+JOIN documents d ON d.document_id = b.document_id AND d.is_current
+ORDER BY b.document_id, b.page_number, b.reading_order, b.region_id
+"""
+
+_LIVE_PAGE_COLUMNS = (
+    "document_id, page_number, width, height, rotation, image_path, has_text_layer, status, error"
+)
+_LIVE_PAGES = f"""
+WITH staged AS ({_NEWEST_STAGED})
+SELECT p.document_id, d.file_name, p.* EXCLUDE (document_id)
+FROM (
+    SELECT {_LIVE_PAGE_COLUMNS}, true AS is_committed FROM pages
+    UNION ALL
+    SELECT {_LIVE_PAGE_COLUMNS}, false AS is_committed
+    FROM staging.pages JOIN (FROM staged WHERE asset = 'pages') USING (document_id, version)
+) p
+JOIN documents d ON d.document_id = p.document_id AND d.is_current
+ORDER BY p.document_id, p.page_number
+"""
+
+
+def _per_page(source: str, name: str, value: str = "count(*)") -> str:
+    return (
+        f"LEFT JOIN (SELECT document_id, page_number, {value} AS {name} FROM {source} "
+        f"GROUP BY document_id, page_number) _{name} "
+        f"ON _{name}.document_id = p.document_id AND _{name}.page_number = p.page_number"
+    )
+
+
+_PAGE_STATUS = f"""
+SELECT p.document_id, d.file_name, p.page_number, p.status, p.error,
+    coalesce(regions, 0) AS regions, coalesce(text_blocks, 0) AS text_blocks,
+    coalesce(tables, 0) AS tables, coalesce(figures, 0) AS figures,
+    coalesce(errors, 0) AS errors, coalesce(seconds, 0) AS seconds
+FROM pages p
+JOIN documents d ON d.document_id = p.document_id AND d.is_current
+{_per_page("main.layouts", "regions")}
+{_per_page("main.text", "text_blocks")}
+{_per_page("main.tables", "tables")}
+{_per_page("main.figures", "figures")}
+{_per_page("main.errors", "errors")}
+{_per_page("main.page_timings", "seconds", "sum(seconds)")}
+ORDER BY p.document_id, p.page_number
+"""
+
+_CELL_COLUMNS = {
+    "row_index": "Row of the cell, from 0.",
+    "column_index": "Column of the cell, from 0.",
+    "row_span": "Rows that it covers.",
+    "column_span": "Columns that it covers.",
+    "is_header": "Whether it is a header.",
+    "text": "Its text.",
+    "x0": "Left edge, points; missing without a box, like the other three.",
+    "y0": "Upper edge, points.",
+    "x1": "Right edge, points.",
+    "y1": "Lower edge, points.",
+}
+_TABLE_CELLS = """
+SELECT t.document_id, t.file_name, t.page_number, t.region_id,
+    t.cell."row" AS row_index, t.cell."column" AS column_index, t.cell.row_span AS row_span,
+    t.cell.column_span AS column_span, t.cell.is_header AS is_header, t.cell.text AS text,
+    t.cell.box.x0 AS x0, t.cell.box.y0 AS y0, t.cell.box.x1 AS x1, t.cell.box.y1 AS y1
+FROM (
+    SELECT t.document_id, d.file_name, t.page_number, t.reading_order, t.region_id,
+        unnest(t.cells) AS cell
+    FROM tables t JOIN documents d ON d.document_id = t.document_id AND d.is_current
+) t
+ORDER BY t.document_id, t.page_number, t.reading_order, t.region_id, row_index, column_index
+"""
+
+
+def _one_line(text: str) -> str:
+    return f"trim(regexp_replace({text}, '\\s+', ' ', 'g'))"
+
+
+def _escaped(text: str) -> str:
+    """``text`` without what Markdown would take for a heading, quote, list, rule, fence or tag."""
+    flush = f"regexp_replace({text}, '(?m)^[ \\t]+', '', 'g')"
+    starts = "#|>|~~~|```|[-=]+[ \\t]*$|[-+*][ \\t]"
+    blocks = f"regexp_replace({flush}, '(?m)^({starts})', '\\\\\\1', 'g')"
+    return f"regexp_replace({blocks}, '<([A-Za-z/!?])', '\\\\<\\1', 'g')"
+
+
+_BULLET = r"^\s*[-*+•‣◦▪▫●○■□–—·]\s+"
+_NUMBERED = r"^\s*\(?[0-9A-Za-z]{1,3}[.)]\s"
+_DIVISION = r"[-­‐]\s*$"
+_LIST_TEXT = f"regexp_replace(content, '{_BULLET}', '')"
+
+_AS_HEADING = (
+    "repeat('#', greatest(1, least(6, coalesce(heading_level, "
+    "CASE label WHEN 'title' THEN 1 ELSE 2 END)))) || ' ' || " + _one_line(_escaped("content"))
+)
+_AS_LIST_ITEM = (
+    f"CASE WHEN regexp_matches(content, '{_NUMBERED}') THEN '' ELSE '- ' END || "
+    f"replace({_escaped(f'trim({_LIST_TEXT})')}, chr(10), chr(10) || '  ')"
+)
+_IS_SPANNED = "len(list_filter(cells, lambda cell: cell.row_span > 1 OR cell.column_span > 1)) > 0"
+_ALT_TEXT = _one_line("kind || coalesce(': ' || caption, '')")
+
+_DOCUMENT_MARKDOWN = f"""
+WITH captions AS (
+    SELECT document_id, page_number, {_one_line("caption")} AS caption FROM tables
+    UNION ALL
+    SELECT document_id, page_number, {_one_line("caption")} AS caption FROM figures
+), body AS (
+    SELECT t.* FROM main.text t
+    WHERE t.label NOT IN ('page_header', 'page_footer') AND trim(t.content) <> ''
+    AND NOT (t.label = 'caption' AND EXISTS (
+        FROM captions c
+        WHERE c.document_id = t.document_id AND c.page_number = t.page_number
+        AND contains(c.caption, {_one_line("t.content")})
+    ))
+), flow AS (
+    SELECT *, CASE WHEN label IN ('text', 'list_item') THEN 'text' ELSE label END AS strand
+    FROM body
+), pieces AS (
+    SELECT *,
+        count(*) FILTER (join_previous IS NULL) OVER strand_order AS paragraph,
+        lead(join_previous) OVER strand_order AS join_next
+    FROM flow
+    WINDOW strand_order AS (
+        PARTITION BY document_id, strand ORDER BY page_number, reading_order, region_id
+    )
+), paragraphs AS (
+    SELECT document_id,
+        first(page_number ORDER BY {_READING_ORDER}) AS page_number,
+        first(reading_order ORDER BY {_READING_ORDER}) AS reading_order,
+        first(region_id ORDER BY {_READING_ORDER}) AS region_id,
+        first(label ORDER BY {_READING_ORDER}) AS label,
+        first(heading_level ORDER BY {_READING_ORDER}) AS heading_level,
+        trim(string_agg(
+            CASE join_previous WHEN 'space' THEN ' ' ELSE '' END ||
+            CASE join_next
+                WHEN 'hyphen' THEN regexp_replace(content, '{_DIVISION}', '')
+                WHEN 'space' THEN rtrim(content)
+                ELSE content
+            END,
+            '' ORDER BY {_READING_ORDER}
+        )) AS content
+    FROM pieces
+    GROUP BY document_id, strand, paragraph
+), parts AS (
+    SELECT document_id, page_number, reading_order, region_id, label = 'list_item' AS is_item,
+        CASE
+            WHEN label IN ('title', 'section_header') THEN {_AS_HEADING}
+            WHEN label = 'list_item' THEN {_AS_LIST_ITEM}
+            WHEN label = 'formula' THEN '$$' || chr(10) || content || chr(10) || '$$'
+            ELSE {_escaped("content")}
+        END AS part
+    FROM paragraphs
+    UNION ALL
+    SELECT document_id, page_number, reading_order, region_id, false AS is_item,
+        coalesce({_escaped(_one_line("caption"))} || chr(10) || chr(10), '') ||
+        CASE WHEN {_IS_SPANNED} THEN html ELSE markdown END AS part
+    FROM tables
+    UNION ALL
+    SELECT document_id, page_number, reading_order, region_id, false AS is_item,
+        '![' || regexp_replace({_ALT_TEXT}, '([\\[\\]])', '\\\\\\1', 'g') || '](' ||
+        coalesce(image_path, '') || ')' AS part
+    FROM figures
+), spaced AS (
+    SELECT *, chr(10) || CASE
+        WHEN is_item AND lag(is_item) OVER page_order THEN ''
+        ELSE chr(10)
+    END AS gap
+    FROM parts
+    WHERE part <> ''
+    WINDOW page_order AS (
+        PARTITION BY document_id ORDER BY page_number, reading_order, region_id
+    )
+)
+SELECT document_id,
+    ltrim(string_agg(gap || part, '' ORDER BY {_READING_ORDER}), chr(10)) AS markdown
+FROM spaced
+WHERE document_id IN (SELECT document_id FROM documents WHERE is_current)
+GROUP BY document_id
+"""
+
+VIEWS = (
+    View(
+        "stale_partitions",
+        "Committed assets of current documents that would come out differently today.",
+        {
+            "document_id": "The document, see documents.",
+            "asset": "pages, layouts, text, tables or figures.",
+            "reason": "What changed since.",
+        },
+        _STALE,
+    ),
+    View(
+        "blocks",
+        "Text, tables and figures of the current documents in reading order; a caption is a text "
+        "block and shown once.",
+        {**_BLOCK, **_IS_STALE},
+        _BLOCKS,
+    ),
+    View(
+        "document_markdown",
+        "Each current document as one Markdown text, without page headers and footers.",
+        {"document_id": "The document, see documents.", "markdown": "Its text as Markdown."},
+        _DOCUMENT_MARKDOWN,
+    ),
+    View(
+        "table_cells",
+        "One row per cell of the tables of the current documents.",
+        {
+            **_DOCUMENT,
+            **_PAGE,
+            "region_id": "The table, see tables.",
+            **_CELL_COLUMNS,
+        },
+        _TABLE_CELLS,
+    ),
+    View(
+        "page_status",
+        "One row per page of the current documents: its outcome, row counts and time.",
+        {
+            **_DOCUMENT,
+            **_PAGE,
+            "status": "complete, partial or failed.",
+            "error": "First standing error of the page.",
+            "regions": "Rows in layouts.",
+            "text_blocks": "Rows in text.",
+            "tables": "Rows in tables.",
+            "figures": "Rows in figures.",
+            "errors": "Rows in errors.",
+            "seconds": "Time over all stages.",
+        },
+        _PAGE_STATUS,
+    ),
+    View(
+        "live_pages",
+        "Pages of the current documents, with finished pages of documents never committed.",
+        {
+            **_DOCUMENT,
+            **_PAGE,
+            "width": "Width as displayed, points.",
+            "height": "Height as displayed, points.",
+            "rotation": "Rotation that the PDF states, degrees clockwise.",
+            "image_path": "Page image, relative to the data folder.",
+            "has_text_layer": "Whether the PDF carries text for this page.",
+            "status": "complete, partial or failed.",
+            "error": "First error of the page.",
+            **_IS_COMMITTED,
+        },
+        _LIVE_PAGES,
+    ),
+    View(
+        "live_blocks",
+        "Blocks of the current documents, with those of documents never committed.",
+        {**_BLOCK, **_IS_COMMITTED},
+        _LIVE_BLOCKS,
+    ),
+)
