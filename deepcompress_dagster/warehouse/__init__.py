@@ -1,4 +1,11 @@
-"""DuckDB: schema, registration, staging and replace, published snapshots, views, export."""
+"""DuckDB: schema, registration, staging and replace, published snapshots, views, export.
+
+DuckDB itself is loaded when ``Warehouse`` is first asked for: what only describes the tables, as
+Dagster's definitions do, does without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from deepcompress_dagster.warehouse.errors import (
     NewerSchemaError,
@@ -8,7 +15,6 @@ from deepcompress_dagster.warehouse.errors import (
     WarehouseBusyError,
     WarehouseError,
 )
-from deepcompress_dagster.warehouse.export import Format
 from deepcompress_dagster.warehouse.types import (
     AssetState,
     CommittedDocument,
@@ -19,11 +25,16 @@ from deepcompress_dagster.warehouse.types import (
     Registration,
     StalePartition,
 )
-from deepcompress_dagster.warehouse.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from deepcompress_dagster.warehouse.export import Format
+    from deepcompress_dagster.warehouse.quality import DocumentQuality
+    from deepcompress_dagster.warehouse.warehouse import Warehouse
 
 __all__ = [
     "AssetState",
     "CommittedDocument",
+    "DocumentQuality",
     "DocumentRow",
     "DocumentSummary",
     "Failure",
@@ -39,3 +50,11 @@ __all__ = [
     "WarehouseBusyError",
     "WarehouseError",
 ]
+
+_LOADED_LATER = {"DocumentQuality": "quality", "Format": "export", "Warehouse": "warehouse"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LOADED_LATER:
+        return getattr(import_module(f"{__name__}.{_LOADED_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,11 +11,13 @@ key into the replay of the write-ahead log, which is where index defects of Duck
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.warehouse.views import VIEWS
+
+if TYPE_CHECKING:
+    import duckdb
 
 SCHEMA_VERSION = 1
 """Version of everything below and of views.py; migration.py brings older files here."""
@@ -435,20 +437,20 @@ STAGING_TABLES = (
 )
 
 
-def create_schema(conn: duckdb.DuckDBPyConnection) -> None:
+def create_schema(conn: "duckdb.DuckDBPyConnection") -> None:
     """Make all tables and views in an empty database; the caller owns the transaction."""
     _create_tables(conn, MAIN_TABLES)
     create_staging(conn)
     create_views(conn)
 
 
-def create_staging(conn: duckdb.DuckDBPyConnection) -> None:
+def create_staging(conn: "duckdb.DuckDBPyConnection") -> None:
     """Make the staging schema, which is not there, and its tables."""
     conn.execute("CREATE SCHEMA staging")
     _create_tables(conn, STAGING_TABLES)
 
 
-def create_views(conn: duckdb.DuckDBPyConnection) -> None:
+def create_views(conn: "duckdb.DuckDBPyConnection") -> None:
     """Make or replace all views with their comments."""
     for view in VIEWS:
         conn.execute(f"CREATE OR REPLACE VIEW {view.name} AS {view.sql}")
@@ -457,7 +459,7 @@ def create_views(conn: duckdb.DuckDBPyConnection) -> None:
             conn.execute(f"COMMENT ON COLUMN {view.name}.{name} IS {quoted(comment)}")
 
 
-def _create_tables(conn: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> None:
+def _create_tables(conn: "duckdb.DuckDBPyConnection", tables: Iterable[Table]) -> None:
     for table in tables:
         for statement in table.statements():
             conn.execute(statement)

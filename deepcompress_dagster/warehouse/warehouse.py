@@ -19,10 +19,18 @@ from deepcompress_dagster.records import (
     PageResult,
     Region,
 )
-from deepcompress_dagster.warehouse import commit, export, queries, registration, staging
+from deepcompress_dagster.warehouse import (
+    commit,
+    export,
+    quality,
+    queries,
+    registration,
+    staging,
+)
 from deepcompress_dagster.warehouse.database import Database
 from deepcompress_dagster.warehouse.errors import WarehouseError
 from deepcompress_dagster.warehouse.kept import KeptFile, KeptPdfs, UnreadableFileError
+from deepcompress_dagster.warehouse.quality import DocumentQuality
 from deepcompress_dagster.warehouse.snapshots import Snapshots
 from deepcompress_dagster.warehouse.types import (
     AssetState,
@@ -274,6 +282,11 @@ class Warehouse:
         """
         with self._database.read() as conn:
             return queries.summary(conn, document_id, markdown_characters)
+
+    def quality(self, document_id: str) -> DocumentQuality:
+        """What the committed rows of one document show: the figures that checks judge."""
+        with self._database.read() as conn:
+            return quality.quality(conn, document_id)
 
     # Readers
 
