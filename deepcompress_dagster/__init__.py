@@ -6,7 +6,7 @@ Importing the package imports nothing heavy; ``parse`` is resolved when it is fi
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deepcompress_dagster.pipeline.api import parse
+    from deepcompress_dagster.api import parse
 
 __all__ = ["parse"]
 __version__ = "0.1.0"
@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name == "parse":
-        from deepcompress_dagster.pipeline.api import parse
+        from deepcompress_dagster.api import parse
 
         return parse
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ from deepcompress_dagster.models.predictor import (
     TableCrop,
     TextCrop,
 )
-from deepcompress_dagster.pdf.document import DocumentInfo, PageContent
+from deepcompress_dagster.pdf.content import DocumentInfo, PageContent, drawing_stats
 from deepcompress_dagster.pdf.errors import PdfError
 from deepcompress_dagster.pdf.text_layer import InkMap, judge
 from deepcompress_dagster.pdf.workers import RenderedPage
@@ -352,7 +352,7 @@ class PageFlow:
         name = f"figure-{self._job.page_number:05d}-{region.region_id}.jpg"
         text_area = sum(line.bbox.intersection(block.bbox) for line in block.lines)
         images = sum(box.intersection(region.bbox) for box in view.content.images)
-        paths = sum(box.coverage(region.bbox) > 0.5 for box in view.content.drawings.boxes)
+        paths = len(drawing_stats(view.content.drawings, region.bbox).boxes)
         return FigureJob(
             crop=view.crop(block.bbox),
             path=self._job.document.image_dir / name,

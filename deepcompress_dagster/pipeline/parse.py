@@ -15,7 +15,8 @@ from deepcompress_dagster.models import catalog, device
 from deepcompress_dagster.models.cache import ModelCache, model_cache
 from deepcompress_dagster.models.catalog import ModelSpec, Task
 from deepcompress_dagster.models.predictor import FigureCrop, ModelError, Predictor
-from deepcompress_dagster.pdf.document import DocumentInfo
+from deepcompress_dagster.models.store import locate
+from deepcompress_dagster.pdf.content import DocumentInfo
 from deepcompress_dagster.pdf.errors import PdfError
 from deepcompress_dagster.pdf.workers import PdfWorkers, RenderedPage
 from deepcompress_dagster.pipeline import stages
@@ -27,6 +28,7 @@ from deepcompress_dagster.pipeline.page import (
     RuledTablesJob,
     page_error,
 )
+from deepcompress_dagster.pipeline.stages import Plan
 from deepcompress_dagster.records import (
     ASSETS,
     DocumentOpened,
@@ -50,6 +52,9 @@ BATCHES_IN_FLIGHT = 3
 
 PAGE_POINTS = 612 * 792
 """Area of a letter page, by which the memory for pages in flight is counted."""
+
+REPAIRED = "repaired"
+"""``error_type`` of a damaged document whose pages could be recovered."""
 
 ACCELERATOR_BATCH = {
     stages.LAYOUT: 8,
@@ -125,7 +130,7 @@ class Parser:
         plan = stages.plan(selection)
         if plan.stored_regions and regions is None:
             raise ValueError(f"{', '.join(plan.assets)} need the regions of layouts")
-        store.require(self._settings, plan.tasks)
+        self._require_models(plan)
         stream = Stream(self._stages(), budget=self._budget())
         self.metrics = stream.metrics
         stored = regions if plan.stored_regions else None
@@ -143,6 +148,13 @@ class Parser:
             yield from _accounted(results)
         finally:
             results.close()
+
+    def _require_models(self, plan: Plan) -> None:
+        """One clear error before the first page, not one for each page."""
+        for checkpoint in catalog.needed_checkpoints(self._settings, plan.tasks):
+            locate(
+                checkpoint, self._settings.models_dir, allow_download=self._settings.allow_download
+            )
 
     # What enters the stream
 
@@ -313,8 +325,8 @@ def _pixels(item: Any) -> float:
 
 def _pass(item: _Opened) -> Generator[Any, Any, _Opened]:
     """A flow that asks nothing of any stage."""
+    yield from ()
     return item
-    yield
 
 
 def _page_jobs(
@@ -332,7 +344,11 @@ def _opened(task: DocumentTask, info: DocumentInfo, pages: int) -> _Opened:
     event = DocumentOpened(
         task.document_id, info.page_count, info.title, info.author, info.producer
     )
-    errors = () if info.repaired is None else (_open_error(task, "RepairedPdf", info.repaired),)
+    errors = (
+        (PageError(task.document_id, None, stages.OPEN, REPAIRED, "; ".join(info.notes)),)
+        if info.repaired
+        else ()
+    )
     result = DocumentResult(task.document_id, info.page_count, errors=errors, outline=info.outline)
     return _Opened(event, result, pages)
 
@@ -340,10 +356,6 @@ def _opened(task: DocumentTask, info: DocumentInfo, pages: int) -> _Opened:
 def _unopened(task: DocumentTask, error: PdfError) -> _Opened:
     fatal = page_error(task.document_id, None, stages.OPEN, error, attempts=1)
     return _Opened(None, DocumentResult(task.document_id, 0, fatal=fatal), 0)
-
-
-def _open_error(task: DocumentTask, kind: str, message: str) -> PageError:
-    return PageError(task.document_id, None, stages.OPEN, kind, message)
 
 
 def _accounted(results: Iterable[_Opened | PageResult]) -> Iterator[ParseEvent]:

@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from deepcompress_dagster.pdf.document import FoundTable
+from deepcompress_dagster.pdf.content import FoundTable
 from deepcompress_dagster.pipeline.lines import Line, in_rows
 from deepcompress_dagster.records import BBox, TableCell
 

@@ -1,0 +1,42 @@
+# Set-up, demo, tests and checks. VENV names the virtual environment, PYTHON the interpreter for it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo up test lint format types validate models clean
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+models: $(STAMP)
+	$(BIN)/deepcompress models pull
+
+# ONCE=1 stops everything when the samples are through.
+demo: models
+	$(BIN)/python samples/demo.py $(if $(ONCE),--once)
+
+up: models
+	$(BIN)/deepcompress up
+
+test: models
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+validate: $(STAMP)
+	$(BIN)/dagster definitions validate -m deepcompress_dagster.definitions
+
+clean:
+	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,351 @@
+"""The ``deepcompress`` command: thin, calls the same code that the assets call."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from deepcompress_dagster.records import ASSETS, DocumentStatus
+from deepcompress_dagster.settings import Settings, SettingsError, load_settings
+from deepcompress_dagster.warehouse import Format
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from deepcompress_dagster.orchestration.ingest import RunOutcome
+    from deepcompress_dagster.orchestration.work import Progress as RunProgress
+    from deepcompress_dagster.warehouse import Warehouse
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="PDFs to SQL tables.")
+models_app = typer.Typer(no_args_is_help=True, help="The weights: what there is, and getting it.")
+app.add_typer(models_app, name="models")
+
+EXIT_FAILED = 1
+"""Something was done and some of it failed."""
+
+EXIT_USAGE = 2
+"""The call cannot be carried out: bad settings, no such file, bad SQL."""
+
+EXIT_INTERRUPTED = 130
+"""Stopped by Ctrl-C; finished pages are kept."""
+
+LONGEST_LISTING = 50
+"""Lines that ``status`` shows of one kind."""
+
+_notes = Console(stderr=True, highlight=False)
+
+
+class UsageError(Exception):
+    """The call cannot be carried out; the message says why and what to do."""
+
+
+@app.command()
+def up(
+    host: Annotated[str, typer.Option(help="Address the UI listens on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the UI.", min=1, max=65535)] = 3000,
+    log_file: Annotated[
+        Path | None, typer.Option(help="Write Dagster's log here instead of the terminal.")
+    ] = None,
+) -> None:
+    """Start Dagster: UI, daemon and the sensor on the inbox. Ctrl-C stops everything."""
+    with _clear_errors():
+        from deepcompress_dagster.orchestration import home
+
+        settings = load_settings()
+        raise typer.Exit(home.serve(settings, host=host, port=port, log_file=log_file))
+
+
+@app.command()
+def process(
+    paths: Annotated[list[Path], typer.Argument(help="PDFs, or folders of PDFs.")],
+    pages: Annotated[str, typer.Option(help="Pages of each document, as in 1-5,8.")] = "",
+    assets: Annotated[str, typer.Option(help="Comma list of assets.")] = ",".join(ASSETS),
+    force: Annotated[bool, typer.Option(help="Compute again what is up to date.")] = False,
+) -> None:
+    """Parse PDFs now, in this process; tables and UI agree with it."""
+    with _clear_errors(), _workplace() as (settings, instance, warehouse):
+        from deepcompress_dagster.orchestration import ingest, page_ranges
+
+        files = _pdfs(paths)
+        chosen = _selection(assets)
+        numbers = page_ranges.parse(pages)
+        registered = ingest.register_documents(instance, warehouse, files)
+        refused = [found for found in registered if found.error]
+        for found in refused:
+            _notes.print(f"{found.path}: {found.error}", style="red", markup=False)
+        ids = list(dict.fromkeys(found.document_id for found in registered if found.document_id))
+        with _progress_bar() as listen:
+            outcome = ingest.materialize_documents(
+                instance,
+                _definitions(settings),
+                ids,
+                chosen,
+                pages=numbers or None,
+                documents_per_run=settings.documents_per_run,
+                skip_unchanged=not force,
+                listen=listen,
+            )
+        _report(outcome, warehouse, ids)
+        if refused:
+            raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def retry(
+    documents: Annotated[
+        list[str] | None, typer.Argument(help="Documents by id; none means all that failed.")
+    ] = None,
+) -> None:
+    """Try documents again that did not come out complete."""
+    with _clear_errors(), _workplace() as (settings, instance, warehouse):
+        from deepcompress_dagster.orchestration import ingest
+
+        wanted = _known_documents(warehouse, documents or [])
+        with _progress_bar() as listen:
+            outcome = ingest.retry_failed(
+                instance,
+                warehouse,
+                _definitions(settings),
+                wanted,
+                documents_per_run=settings.documents_per_run,
+                listen=listen,
+            )
+        if not outcome.run_ids:
+            typer.echo("nothing to retry")
+        _report(outcome, warehouse, [row.document_id for row in warehouse.retryable()])
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SQL query on the newest snapshot.")],
+    form: Annotated[Format, typer.Option("--format", help="Form of the result.")] = Format.TABLE,
+    output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+) -> None:
+    """Query the tables, read-only; runs may be writing meanwhile."""
+    with _clear_errors():
+        if form is Format.PARQUET and output is None and sys.stdout.isatty():
+            raise UsageError("parquet is no text: give a file with --output, or a pipe")
+        target = output if output is not None else sys.stdout.buffer
+        _warehouse(load_settings()).export(sql, form, target)
+
+
+@app.command()
+def status() -> None:
+    """Documents by state, failures with reasons, stale partitions, and what is running."""
+    with _clear_errors(), _workplace() as (_, instance, warehouse):
+        from deepcompress_dagster.orchestration import runs
+
+        counts = warehouse.counts()
+        typer.echo(
+            "documents  " + ", ".join(f"{counts[state]} {state}" for state in DocumentStatus)
+        )
+        running = runs.unfinished_runs(instance)
+        busy = len(runs.documents_in(instance, running))
+        typer.echo(f"runs       {len(running)} queued or running, {busy} documents")
+        _listing(
+            "failures",
+            [
+                f"{fault.document_id} {_where(fault.page_number)}{fault.stage}: {fault.message}"
+                for fault in warehouse.failures()
+            ],
+        )
+        _listing(
+            "stale",
+            [
+                f"{stale.document_id} {stale.asset}: {stale.reason}"
+                for stale in warehouse.stale_partitions()
+            ],
+        )
+
+
+@models_app.command("list")
+def list_models() -> None:
+    """Models with task, licence of weights and training data, size, origin, present or not."""
+    with _clear_errors():
+        from deepcompress_dagster.models import inventory
+
+        for entry in inventory.entries(load_settings()):
+            mark = "*" if entry.in_use else " "
+            state = "present" if entry.present else "missing"
+            checkpoint = entry.checkpoint
+            size = f"{checkpoint.size_bytes / 1e6:.0f} MB" if checkpoint.size_bytes else "?"
+            typer.echo(f"{mark} {checkpoint.task:<12}{checkpoint.name:<24}{state:<9}{size:>8}")
+            typer.echo(f"    weights {checkpoint.licence}; trained on {checkpoint.training_data}")
+            typer.echo(f"    from {entry.origin}")
+        typer.echo("* used with the present settings")
+
+
+@models_app.command()
+def pull(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models; none means those of the settings.")
+    ] = None,
+) -> None:
+    """Get weights onto this machine, checked against their pinned hashes."""
+    with _clear_errors():
+        from deepcompress_dagster.models import pull as pulling
+
+        settings = load_settings()
+        with _bar(TextColumn("{task.percentage:>3.0f} %")) as bar:
+            bars: dict[str, TaskID] = {}
+
+            def show(name: str, done: int, total: int) -> None:
+                if name not in bars:
+                    bars[name] = bar.add_task(name, total=total)
+                bar.update(bars[name], completed=done, total=total)
+
+            pulled = pulling.pull(settings, names or (), show)
+        for model in pulled:
+            what = "fetched" if model.fetched else "already here"
+            typer.echo(f"{model.checkpoint.name}: {what} ({model.folder})")
+
+
+# Where the commands work
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Turn what a user can mend into one line and an exit status."""
+    from deepcompress_dagster.models.predictor import ModelError
+    from deepcompress_dagster.warehouse import WarehouseError
+
+    expected = (UsageError, SettingsError, ModelError, WarehouseError, OSError, ValueError)
+    try:
+        yield
+    except expected as error:
+        _notes.print(f"deepcompress: {error}", style="red", markup=False)
+        raise typer.Exit(EXIT_USAGE) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+@contextmanager
+def _workplace() -> "Iterator[tuple[Settings, dg.DagsterInstance, Warehouse]]":
+    """Settings, the persistent Dagster instance and the warehouse, in agreement with each other."""
+    from deepcompress_dagster.orchestration import home
+
+    settings = load_settings()
+    logging.getLogger("dagster").setLevel(logging.ERROR)
+    with home.open_instance(settings) as instance:
+        yield settings, instance, _warehouse(settings)
+
+
+def _warehouse(settings: Settings) -> "Warehouse":
+    from deepcompress_dagster.warehouse import Warehouse
+
+    return Warehouse(settings.data_dir)
+
+
+def _definitions(settings: Settings) -> "dg.Definitions":
+    from deepcompress_dagster.definitions import build_definitions
+
+    return build_definitions(settings)
+
+
+def _pdfs(paths: Sequence[Path]) -> list[Path]:
+    """The files named, and the PDFs below the folders named. Raises UsageError for none."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files += sorted(found for found in path.rglob("*.[pP][dD][fF]") if found.is_file())
+        elif path.exists():
+            files.append(path)
+        else:
+            raise UsageError(f"{path}: no such file or folder")
+    if not files:
+        raise UsageError(f"no PDFs in {', '.join(map(str, paths))}")
+    return files
+
+
+def _selection(assets: str) -> list[str]:
+    chosen = [name.strip() for name in assets.split(",") if name.strip()]
+    unknown = sorted(set(chosen) - set(ASSETS))
+    if unknown or not chosen:
+        raise UsageError(f"--assets {assets}: choose from {', '.join(ASSETS)}")
+    return chosen
+
+
+def _known_documents(warehouse: "Warehouse", documents: Sequence[str]) -> list[str]:
+    known = {row.document_id for row in warehouse.documents(documents)} if documents else set()
+    unknown = [name for name in documents if name not in known]
+    if unknown:
+        raise UsageError(f"no such document: {', '.join(unknown)}; deepcompress status lists them")
+    return list(documents)
+
+
+# What the commands show
+
+
+def _bar(*columns: TextColumn) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *columns,
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=_notes,
+        disable=not _notes.is_terminal,
+    )
+
+
+@contextmanager
+def _progress_bar() -> "Iterator[Callable[[RunProgress], None]]":
+    """A bar over pages; gives what is to be told of a run's progress."""
+    with _bar(
+        TextColumn("{task.completed}/{task.total} pages"), TextColumn("{task.fields[note]}")
+    ) as bar:
+        task = bar.add_task("parsing", total=None, note="")
+
+        def show(progress: "RunProgress") -> None:
+            note = f"{progress.documents_done}/{progress.documents} documents"
+            bar.update(task, completed=progress.pages_done, total=progress.pages, note=note)
+
+        yield show
+
+
+def _report(outcome: "RunOutcome", warehouse: "Warehouse", ids: Sequence[str]) -> None:
+    """Say what became of the documents; leaves with an exit status unless all is well."""
+    for row in warehouse.documents(ids):
+        reason = outcome.failures.get(row.document_id) or row.error or ""
+        typer.echo(f"{row.status:<10} {row.document_id}  {reason}".rstrip())
+    if outcome.is_interrupted:
+        _notes.print("stopped; finished pages are kept, the next run goes on from there")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if outcome.error:
+        _notes.print(f"deepcompress: {outcome.error}", style="red", markup=False)
+    if not outcome.success:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _listing(title: str, lines: Sequence[str]) -> None:
+    typer.echo(f"{title:<10} {len(lines)}")
+    for line in lines[:LONGEST_LISTING]:
+        typer.echo(f"  {line}")
+    if len(lines) > LONGEST_LISTING:
+        typer.echo(f"  and {len(lines) - LONGEST_LISTING} more")
+
+
+def _where(page_number: int | None) -> str:
+    return "" if page_number is None else f"page {page_number} "
+
+
+def main() -> None:
+    """Entry point of the ``deepcompress`` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

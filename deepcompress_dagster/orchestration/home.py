@@ -1,0 +1,159 @@
+"""Dagster's home in the data folder, and the processes of ``deepcompress up``.
+
+``<data>/dagster`` is DAGSTER_HOME. Its dagster.yaml is written anew at every start, so that an
+update of the package reaches an old folder.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+import dagster as dg
+import psutil
+
+from deepcompress_dagster.settings import Settings
+
+TEMPLATE = Path(__file__).with_name("dagster.yaml")
+DEFINITIONS = "deepcompress_dagster.definitions"
+
+START_TIMEOUT_S = 120.0
+"""Time for the UI to answer; a first start on a slow disk takes half a minute."""
+
+STOP_TIMEOUT_S = 10.0
+"""Time for a run to put its pages away after Ctrl-C, before it is killed."""
+
+
+class ServeError(RuntimeError):
+    """Dagster cannot be started; the message says why and what to do."""
+
+
+def install_home(settings: Settings) -> Path:
+    """Make ``<data>/dagster`` ready to be DAGSTER_HOME and return it."""
+    home = settings.data_dir / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "dagster.yaml").write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
+    return home
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The persistent Dagster instance of the data folder."""
+    home = install_home(settings)
+    os.environ["DAGSTER_HOME"] = str(home)
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) -> int:
+    """Run UI, daemon and code server until SIGINT or SIGTERM; returns the exit status.
+
+    Raises ServeError when the port is taken or the UI does not come up.
+    """
+    _require_free(host, port)
+    settings.inbox.mkdir(parents=True, exist_ok=True)
+    home = install_home(settings)
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(home),
+        "DEEPCOMPRESS_INBOX": str(settings.inbox),
+        "DEEPCOMPRESS_DATA_DIR": str(settings.data_dir),
+        "DEEPCOMPRESS_MODELS_DIR": str(settings.models_dir),
+    }
+    command = [sys.executable, "-m", "dagster", "dev", "-m", DEFINITIONS]
+    command += ["--host", host, "--port", str(port)]
+    with ExitStack() as stack:
+        log = _log(stack, log_file)
+        stopping = _stop_signals(stack)
+        child = subprocess.Popen(  # noqa: S603
+            command, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        stack.callback(_stop, child)
+        _wait_for_ui(child, host, port, stopping, log_file)
+        print(f"Watching {settings.inbox}; the UI is at http://{host}:{port}", flush=True)
+        while not stopping and child.poll() is None:
+            time.sleep(0.2)
+        return 0 if stopping else int(child.returncode or 0)
+
+
+def _require_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServeError(
+                f"{host}:{port} cannot be used ({error.strerror}); stop what uses it or choose"
+                " another with --port"
+            ) from error
+
+
+def _log(stack: ExitStack, log_file: Path | None) -> IO[bytes] | None:
+    if log_file is None:
+        return None
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    return stack.enter_context(log_file.open("ab"))
+
+
+def _stop_signals(stack: ExitStack) -> list[int]:
+    """A list that the first SIGINT or SIGTERM fills; handlers are put back on leaving."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        stack.callback(signal.signal, number, signal.signal(number, note))
+    return received
+
+
+def _wait_for_ui(
+    child: "subprocess.Popen[bytes]",
+    host: str,
+    port: int,
+    stopping: Sequence[int],
+    log_file: Path | None,
+) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not stopping:
+        if child.poll() is not None:
+            where = log_file or "its output above"
+            raise ServeError(f"Dagster ended with status {child.returncode}; see {where}")
+        try:
+            with socket.create_connection((host, port), timeout=1):
+                return
+        except OSError:
+            time.sleep(0.2)
+        if time.monotonic() > deadline:
+            raise ServeError(f"the UI did not answer at {host}:{port} in {START_TIMEOUT_S:.0f} s")
+
+
+def _stop(child: "subprocess.Popen[bytes]") -> None:
+    """End Dagster and every process below it: runs first get the chance to cancel."""
+    family = _family(child.pid)
+    for process in family:
+        _signal(process, signal.SIGINT)
+    _, alive = psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
+    for process in alive:
+        _signal(process, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        parent = psutil.Process(pid)
+        return [*parent.children(recursive=True), parent]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    if process.is_running():
+        process.send_signal(number)
