@@ -36,7 +36,7 @@ def finish_document(
     blocks: Sequence[OutlineBlock], outline: Sequence[OutlineEntry]
 ) -> list[BlockUpdate]:
     """Label, heading level and join of every block, in the order given (page, reading order)."""
-    labelled = _with_furniture(blocks)
+    labelled = _without_false_headings(_with_furniture(blocks))
     levels = _heading_levels(labelled, outline)
     joins = _joins(labelled)
     return [
@@ -87,6 +87,22 @@ def _normalised(text: str) -> str:
     return _DIGITS.sub("#", text).strip().casefold()
 
 
+def _without_false_headings(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock]:
+    """Section headers that look like the body text are text: same font, no number, no capitals."""
+    size = _common_size([block for block in blocks if block.label in _FLOWING])
+    return [
+        replace(block, label=Label.TEXT)
+        if block.label is Label.SECTION_HEADER and not _stands_out(block, size)
+        else block
+        for block in blocks
+    ]
+
+
+def _stands_out(block: OutlineBlock, body_size: float) -> bool:
+    larger = not block.font_size or not body_size or block.font_size > body_size + SAME_SIZE
+    return larger or block.bold or block.head.isupper() or bool(_NUMBERING.match(block.head))
+
+
 def _heading_levels(
     blocks: Sequence[OutlineBlock], outline: Sequence[OutlineEntry]
 ) -> dict[tuple[int, str], int]:
@@ -95,20 +111,28 @@ def _heading_levels(
     titles = any(block.label is Label.TITLE for block in headings)
     bookmarked = {(_plain(entry.title), entry.page_number): entry.level for entry in outline}
     sizes = _size_levels(headings)
+    depths = [depth for block in headings if (depth := _depth(block)) is not None]
+    top = min(depths, default=1)
     levels = {}
     for block in headings:
         known = bookmarked.get((_plain(block.head), block.page_number))
-        numbered = _NUMBERING.match(block.head)
+        depth = _depth(block)
         if known is not None:
             level = known + (1 if titles and block.label is not Label.TITLE else 0)
         elif block.label is Label.TITLE:
             level = 1
-        elif numbered:
-            level = numbered[1].count(".") + (2 if titles else 1)
+        elif depth is not None:
+            level = depth - top + (2 if titles else 1)
         else:
             level = sizes[_key(block)] + (1 if titles else 0)
         levels[_key(block)] = min(level, MAX_LEVEL)
     return levels
+
+
+def _depth(block: OutlineBlock) -> int | None:
+    """How deep a heading's own numbering says that it stands: 2 for ``4.1``."""
+    numbered = _NUMBERING.match(block.head)
+    return numbered[1].count(".") + 1 if numbered else None
 
 
 def _plain(text: str) -> str:

@@ -452,8 +452,9 @@ class PageFlow:
         seconds: dict[str, float] = defaultdict(float)
         batches: dict[str, int] = defaultdict(int)
         for entry in self._trace.entries:
-            seconds[entry.stage] += entry.seconds
-            batches[entry.stage] = max(batches[entry.stage], entry.batch_size)
+            stage = stages.RECORDED_STAGE.get(entry.stage, entry.stage)
+            seconds[stage] += entry.seconds
+            batches[stage] = max(batches[stage], entry.batch_size)
         return tuple(
             StageTiming(
                 self._job.page_number,

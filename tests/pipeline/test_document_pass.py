@@ -56,6 +56,18 @@ def test_levels_end_at_six():
     assert levels(header("1.1.1.1.1.1.1.1 Deep")) == [6]
 
 
+def test_the_shallowest_numbering_of_a_document_is_its_top_level():
+    assert levels(header("6.1 Scripts"), header("6.1.1 Names")) == [1, 2]
+
+
+def test_a_heading_that_looks_like_the_body_is_text():
+    body = [block(f"Some body text {n}.", y=100 + n) for n in range(3)]
+    plain = block("Call it with", label=Label.SECTION_HEADER)
+    updates = finish_document([*body, plain], ())
+    assert updates[-1].label is Label.TEXT
+    assert updates[-1].heading_level is None
+
+
 def test_text_has_no_level():
     assert levels(block("Just text.")) == [None]
 
