@@ -1,0 +1,252 @@
+"""Opening a PDF inside a worker: what it is, whether it can be read, what its header says.
+
+Only PDFs are opened, never images or e-books that MuPDF also reads. MuPDF runs no JavaScript unless
+it is switched on, which nothing here does, and follows no reference to another file or address.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from deepcompress_dagster.pdf.content import DocumentInfo
+from deepcompress_dagster.pdf.errors import (
+    Damaged,
+    EmptyFile,
+    Encrypted,
+    FileVanished,
+    NoPages,
+    NotAPdf,
+    PageFailed,
+    PdfError,
+    TooManyPages,
+    Unreadable,
+)
+from deepcompress_dagster.pdf.mupdf import one_line, pymupdf, reading
+from deepcompress_dagster.records import OutlineEntry
+
+HEADER_BYTES = 1024
+"""Readers accept ``%PDF-`` anywhere in the first 1,024 bytes (Adobe's implementation notes)."""
+
+REBUILD_LIMIT = 256 * 1024 * 1024
+"""Largest file, in bytes, that is read into memory to rebuild its cross-references."""
+
+MAX_OUTLINE = 20_000
+"""Entries of an outline that are kept."""
+
+MAX_FIELD = 1000
+"""Characters of title, author and producer that are kept."""
+
+_SIGNATURES: Sequence[tuple[bytes, str]] = (
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"II*\x00", "a TIFF image"),
+    (b"MM\x00*", "a TIFF image"),
+    (b"BM", "a bitmap image"),
+    (b"PK\x03\x04", "a ZIP archive or an Office document"),
+    (b"\xd0\xcf\x11\xe0", "an old Office document"),
+    (b"%!PS", "a PostScript file"),
+    (b"{\\rtf", "an RTF document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xbc\xaf", "a 7-Zip archive"),
+    (b"AT&TFORM", "a DjVu document"),
+)
+
+
+def open_document(path: Path, password: str | None = None) -> Any:
+    """The opened ``pymupdf.Document``, authenticated and with at least one page.
+
+    Raises FileVanished, Unreadable, EmptyFile, NotAPdf, Encrypted, Damaged, NoPages or OutOfMemory.
+    """
+    _check_header(path)
+    with reading(f"{path.name} is damaged and cannot be repaired", Damaged):
+        document = pymupdf.open(path, filetype="pdf")
+        if not document.is_pdf:
+            raise NotAPdf(f"{path.name} is not a PDF; remove it or convert it")
+        _unlock(document, path, password)
+        if document.page_count == 0 and not document.is_repaired:
+            document = _rebuilt(document, path, password)
+        if document.page_count > 0:
+            return document
+    if document.is_repaired:
+        raise Damaged(f"{path.name} is damaged: no page could be recovered; get a complete copy")
+    raise NoPages(f"{path.name} has no pages")
+
+
+def _check_header(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEADER_BYTES)
+    except FileNotFoundError as error:
+        raise FileVanished(f"{path} is not there any more; put it back or forget it") from error
+    except PermissionError as error:
+        raise Unreadable(f"{path} may not be read; change its permissions") from error
+    except OSError as error:
+        raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
+    if not head:
+        raise EmptyFile(f"{path.name} is empty (0 bytes); copy it again")
+    if b"%PDF-" not in head:
+        raise NotAPdf(f"{path.name} is not a PDF: it looks like {_looks_like(head)}")
+
+
+def _looks_like(head: bytes) -> str:
+    for signature, name in _SIGNATURES:
+        if head.startswith(signature):
+            return name
+    start = head.lstrip()[:15].lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "an HTML page"
+    if start.startswith(b"<?xml"):
+        return "an XML file"
+    return "plain text" if _is_text(head) else "something unknown"
+
+
+def _is_text(head: bytes) -> bool:
+    if b"\0" in head:
+        return False
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start >= len(head) - 3  # a character cut in two at the end
+    return True
+
+
+def _unlock(document: Any, path: Path, password: str | None) -> None:
+    if not document.needs_pass:
+        return
+    if password is None:
+        raise Encrypted(f"{path.name} needs a password; give one, or a copy without protection")
+    if not document.authenticate(password):
+        raise Encrypted(f"{path.name} needs a password and the one given does not open it")
+
+
+def _rebuilt(document: Any, path: Path, password: str | None) -> Any:
+    """The document read again with its cross-reference pointers hidden, if that finds pages.
+
+    MuPDF believes a cross-reference table that parses, also one that leads nowhere; without a
+    pointer to it, it scans the file for objects.
+    """
+    if path.stat().st_size > REBUILD_LIMIT:
+        return document
+    rebuilt = pymupdf.open(
+        stream=path.read_bytes().replace(b"startxref", b"startnone"), filetype="pdf"
+    )
+    _unlock(rebuilt, path, password)
+    if rebuilt.page_count == 0:
+        return document
+    document.close()
+    return rebuilt
+
+
+def describe(document: Any, name: str, max_pages: int) -> DocumentInfo:
+    """Page sizes, metadata and outline of an opened document called ``name``.
+
+    Raises TooManyPages, or Damaged where not one page can be read.
+    """
+    count = document.page_count
+    if count > max_pages:
+        raise TooManyPages(
+            f"{name} has {count:,} pages, more than the {max_pages:,} allowed; "
+            "raise DEEPCOMPRESS_MAX_PAGES or split it"
+        )
+    sizes = tuple(_page_size(document, index) for index in range(count))
+    if not any(width for width, _ in sizes):
+        raise Damaged(f"{name} is damaged: none of its pages can be read; get a complete copy")
+    notes = []
+    try:
+        outline = _outline(document, count)
+    except PdfError as error:
+        outline = ()
+        notes.append(str(error))
+    repaired = bool(document.is_repaired)
+    if repaired:
+        notes.append(
+            f"{name} is damaged and was repaired: {count:,} pages were recovered, "
+            "some may be missing; compare with a complete copy"
+        )
+    metadata = document.metadata or {}
+    return DocumentInfo(
+        page_count=count,
+        sizes=sizes,
+        title=_field(metadata.get("title")),
+        author=_field(metadata.get("author")),
+        producer=_field(metadata.get("producer")),
+        outline=outline,
+        repaired=repaired,
+        notes=tuple(notes),
+    )
+
+
+def load_page(document: Any, page_number: int) -> Any:
+    """The ``pymupdf.Page`` with this number, counted from 1. Raises PageFailed or OutOfMemory."""
+    if not 1 <= page_number <= document.page_count:
+        raise PageFailed(f"there is no page {page_number} of {document.page_count}")
+    with reading(f"page {page_number} cannot be read", PageFailed):
+        return document.load_page(page_number - 1)
+
+
+def _page_size(document: Any, index: int) -> tuple[float, float]:
+    try:
+        rect = load_page(document, index + 1).rect
+    except PageFailed:
+        return 0.0, 0.0
+    return round(rect.width, 2), round(rect.height, 2)
+
+
+def _outline(document: Any, page_count: int) -> tuple[OutlineEntry, ...]:
+    with reading("the outline cannot be read", PageFailed):
+        entries = document.get_toc(simple=True)
+    return tuple(
+        OutlineEntry(level, title, page_number)
+        for level, raw_title, page_number in entries[:MAX_OUTLINE]
+        if 1 <= page_number <= page_count and (title := _field(raw_title))
+    )
+
+
+def _field(value: str | None) -> str | None:
+    """A metadata string without control characters and lone surrogates; None for nothing."""
+    if not value:
+        return None
+    text = "".join(c if c.isprintable() else " " for c in value[: 2 * MAX_FIELD])
+    return one_line(text, MAX_FIELD) or None
+
+
+class DocumentCache:
+    """The last few documents of a worker, kept open.
+
+    An entry is good for one state of the file: path, modification time, size and password.
+    """
+
+    def __init__(self, limit: int = 4) -> None:
+        self._limit = limit
+        self._documents: OrderedDict[tuple[Path, int, int, str | None], Any] = OrderedDict()
+
+    def get(self, path: Path, password: str | None = None) -> Any:
+        """The opened document. Raises what ``open_document`` raises."""
+        key = (*_state(path), password)
+        document = self._documents.pop(key, None)
+        if document is None:
+            self.forget(path)
+            document = open_document(path, password)
+        self._documents[key] = document
+        if len(self._documents) > self._limit:
+            _, oldest = self._documents.popitem(last=False)
+            oldest.close()
+        return document
+
+    def forget(self, path: Path) -> None:
+        """Close what is open of ``path``."""
+        for key in [key for key in self._documents if key[0] == path]:
+            self._documents.pop(key).close()
+
+
+def _state(path: Path) -> tuple[Path, int, int]:
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise FileVanished(f"{path} is not there any more; put it back or forget it") from error
+    except OSError as error:
+        raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
+    return path, status.st_mtime_ns, status.st_size

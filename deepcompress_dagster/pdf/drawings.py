@@ -1,0 +1,129 @@
+"""The vector graphics of a page, inside a worker: paths with their kind, and rulings."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from deepcompress_dagster.pdf.content import Drawing, Ruling
+from deepcompress_dagster.records import BBox
+
+MAX_PATHS = 10_000
+"""Paths of a page that are looked at. Drawings with more are maps and scatter plots."""
+
+MAX_SEGMENTS = 100_000
+"""Segments, over all paths of a page, that are looked at."""
+
+RULING_THICKNESS = 3.0
+"""Points. A thicker bar is a drawing, not a rule (PyMuPDF's table finder snaps at 3 points)."""
+
+RULING_LENGTH = 5.0
+"""Points. Shorter strokes are dashes, ticks and parts of letters."""
+
+SLANT = 0.5
+"""Points that the ends of a rule may lie off the axis."""
+
+
+class PageDrawings(NamedTuple):
+    """Paths, and the rulings among their segments; both empty, and a note, above the caps."""
+
+    drawings: tuple[Drawing, ...] = ()
+    rulings: tuple[Ruling, ...] = ()
+    notes: tuple[str, ...] = ()
+    too_many: bool = False
+
+
+class _Paths:
+    """Receives the paths of a page one by one and keeps at most ``MAX_PATHS`` of them."""
+
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+        self.seen = 0
+        self.segments = 0
+
+    def add(self, path: Any) -> None:
+        self.seen += 1
+        self.segments += len(path["items"])
+        if self.complete:
+            self.kept.append(path)
+
+    @property
+    def complete(self) -> bool:
+        return self.seen <= MAX_PATHS and self.segments <= MAX_SEGMENTS
+
+
+def page_drawings(page: Any) -> PageDrawings:
+    """The drawings of a ``pymupdf.Page`` in points as displayed."""
+    paths = _Paths()
+    page.get_cdrawings(callback=paths.add)
+    if not paths.complete:
+        note = (
+            f"the page has {paths.seen:,} vector paths with {paths.segments:,} segments; "
+            "they are left out"
+        )
+        return PageDrawings(notes=(note,), too_many=True)
+    turn = _Turn(*page.rotation_matrix)
+    drawings = tuple(_drawing(path, turn) for path in paths.kept)
+    rulings = {ruling for path in paths.kept for ruling in _rulings(path, turn)}
+    return PageDrawings(drawings, tuple(sorted(rulings, key=lambda item: item.bbox)))
+
+
+class _Turn(NamedTuple):
+    """A PDF matrix. PyMuPDF reports drawings before the page is turned."""
+
+    a: float
+    b: float
+    c: float
+    d: float
+    e: float
+    f: float
+
+    def box(self, x0: float, y0: float, x1: float, y1: float) -> BBox:
+        (ax, ay), (bx, by) = self._point(x0, y0), self._point(x1, y1)
+        return BBox(min(ax, bx), min(ay, by), max(ax, bx), max(ay, by)).rounded()
+
+    def _point(self, x: float, y: float) -> tuple[float, float]:
+        return self.a * x + self.c * y + self.e, self.b * x + self.d * y + self.f
+
+
+def _drawing(path: Any, turn: _Turn) -> Drawing:
+    kinds = [item[0] for item in path["items"]]
+    return Drawing(
+        bbox=turn.box(*path["rect"]),
+        n_lines=kinds.count("l"),
+        n_curves=kinds.count("c"),
+        n_rects=kinds.count("re") + kinds.count("qu"),
+        filled="f" in path["type"],
+        stroked="s" in path["type"],
+    )
+
+
+def _rulings(path: Any, turn: _Turn) -> Iterator[Ruling]:
+    stroked = "s" in path["type"]
+    for item in path["items"]:
+        if item[0] == "l" and stroked:
+            yield from _ruling(turn.box(*item[1], *item[2]))
+        elif item[0] in {"re", "qu"}:
+            corners = item[1] if item[0] == "re" else (*item[1][0], *item[1][3])
+            box = turn.box(*corners)
+            if min(box.width, box.height) <= RULING_THICKNESS:
+                yield from _ruling(box, RULING_THICKNESS)
+            elif stroked:
+                for edge in _edges(box):
+                    yield from _ruling(edge)
+
+
+def _edges(box: BBox) -> tuple[BBox, ...]:
+    return (
+        box._replace(y1=box.y0),
+        box._replace(y0=box.y1),
+        box._replace(x1=box.x0),
+        box._replace(x0=box.x1),
+    )
+
+
+def _ruling(box: BBox, thickness: float = SLANT) -> Iterator[Ruling]:
+    if max(box.width, box.height) < RULING_LENGTH:
+        return
+    if box.height <= thickness and box.height < box.width:
+        yield Ruling(box, horizontal=True)
+    elif box.width <= thickness and box.width < box.height:
+        yield Ruling(box, horizontal=False)

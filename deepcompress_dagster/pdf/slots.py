@@ -1,0 +1,198 @@
+"""Pixel slots: files in memory through which rendered pages come from workers to the parent.
+
+The parent owns the slots and counts them; a worker is told a slot's path, writes the pixels and
+forgets it. Slots are mapped once and used again for page after page, so that pages are not faulted
+in anew. Each store keeps its slots in a folder named after its process, with a lock that ends with
+the process; a store removes the folders of the dead when it starts.
+"""
+
+import fcntl
+import itertools
+import mmap
+import os
+import shutil
+import threading
+import weakref
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+SHARED_MEMORY = Path("/dev") / "shm"
+"""Memory as files on Linux; elsewhere slots lie on disk."""
+
+MIN_SHARED_MEMORY = 256 * 2**20
+"""Free bytes of shared memory below which slots lie on disk; Docker's default is 64 MB in all."""
+
+KEEP_BYTES = 64 * 2**20
+"""Free slots are kept for use again up to this sum; a page of A4 takes 6 MB at 144 dpi."""
+
+PREFIX = "deepcompress-"
+
+_store_numbers = itertools.count(1)
+
+
+@dataclass(eq=False)
+class Slot:
+    """A file for the pixels of one page, and the parent's mapping of it."""
+
+    path: Path
+    _mapping: mmap.mmap | None = field(default=None, repr=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are mapped."""
+        return len(self._mapping) if self._mapping else 0
+
+    def pixels(self, height: int, width: int) -> npt.NDArray[np.uint8]:
+        """The RGB pixels that a worker wrote, shape (height, width, 3): a read-only view."""
+        size = height * width * 3
+        if self._mapping is None or len(self._mapping) < size:
+            with self.path.open("rb") as file:
+                self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        pixels = np.frombuffer(self._mapping, dtype=np.uint8, count=size)
+        return pixels.reshape(height, width, 3)
+
+    def remove(self) -> None:
+        """Delete the file; its memory is freed when the last view of the pixels is gone."""
+        self._mapping = None
+        self.path.unlink(missing_ok=True)
+
+
+class SlotStore:
+    """The slots of one process. Thread-safe."""
+
+    def __init__(self, slot_dir: Path, *, shared_memory: Path = SHARED_MEMORY) -> None:
+        """``slot_dir`` is used where ``shared_memory`` is missing or short of room."""
+        self._slot_dir = slot_dir
+        self._shared_memory = shared_memory
+        self._guard = threading.Lock()
+        self._folders: dict[Path, _Folder] = {}
+        self._free: list[Slot] = []
+        self._in_use: set[Slot] = set()
+        self._numbers = itertools.count(1)
+        self._closed = False
+        for base in (shared_memory, slot_dir):
+            remove_stale(base)
+
+    @property
+    def in_use(self) -> int:
+        """Slots that are taken and not given back."""
+        return len(self._in_use)
+
+    def take(self, *, on_disk: bool = False) -> Slot:
+        """A slot, used before where there is one; ``on_disk`` asks for a new one in ``slot_dir``.
+
+        Raises RuntimeError after ``close``, OSError where no file can be made.
+        """
+        with self._guard:
+            if self._closed:
+                raise RuntimeError("the slot store is closed")
+            slot = None if on_disk else self._largest_free()
+            if slot is None:
+                slot = self._new(self._slot_dir if on_disk else self._base())
+            self._in_use.add(slot)
+            return slot
+
+    def give_back(self, slot: Slot) -> None:
+        """Free a slot for another page; the second time does nothing."""
+        with self._guard:
+            if slot not in self._in_use:
+                return
+            self._in_use.remove(slot)
+            kept = sum(other.size for other in self._free)
+            if self._closed or kept + slot.size > KEEP_BYTES:
+                slot.remove()
+            else:
+                self._free.append(slot)
+
+    def close(self) -> None:
+        """Remove all slots, also those in use: views that exist stay valid."""
+        with self._guard:
+            self._closed = True
+            for slot in (*self._free, *self._in_use):
+                slot.remove()
+            self._free.clear()
+            self._in_use.clear()
+            for folder in self._folders.values():
+                folder.close()
+            self._folders.clear()
+
+    def _largest_free(self) -> Slot | None:
+        if not self._free:
+            return None
+        slot = max(self._free, key=lambda slot: slot.size)
+        self._free.remove(slot)
+        return slot
+
+    def _base(self) -> Path:
+        try:
+            free = shutil.disk_usage(self._shared_memory).free
+        except OSError:
+            return self._slot_dir
+        writable = os.access(self._shared_memory, os.W_OK | os.X_OK)
+        return self._shared_memory if writable and free >= MIN_SHARED_MEMORY else self._slot_dir
+
+    def _new(self, base: Path) -> Slot:
+        folder = self._folders.get(base)
+        if folder is None:
+            folder = self._folders[base] = _Folder(base)
+        slot = Slot(folder.path / f"{next(self._numbers)}.slot")
+        slot.path.touch(mode=0o600, exist_ok=False)
+        return slot
+
+
+class _Folder:
+    """A folder of slots with a lock that ends with this process; removed on exit at the latest."""
+
+    def __init__(self, base: Path) -> None:
+        self.path = base / f"{PREFIX}{os.getpid()}-{next(_store_numbers)}"
+        self.path.mkdir(parents=True, mode=0o700)
+        self._lock = (self.path / "lock").open("wb")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._remove = weakref.finalize(self, _remove_own, self.path, os.getpid())
+
+    def close(self) -> None:
+        self._lock.close()
+        self._remove()
+
+
+def _remove_own(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child that exits leaves its parent's folder alone
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_stale(base: Path) -> None:
+    """Remove the slot folders in ``base`` whose processes are dead.
+
+    A folder goes when no process has the id in its name (ids are seen within a container) and its
+    lock is free (seen across containers that share the memory).
+    """
+    for folder in base.glob(f"{PREFIX}*-*"):
+        if not _process_exists(folder.name) and not _is_locked(folder / "lock"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _process_exists(folder_name: str) -> bool:
+    number = folder_name.removeprefix(PREFIX).partition("-")[0]
+    if not number.isdigit():
+        return True
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_locked(lock: Path) -> bool:
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

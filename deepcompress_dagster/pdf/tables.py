@@ -1,0 +1,285 @@
+"""Tables that PyMuPDF's table finder sees in given boxes of a page, inside a worker.
+
+Three ways to look, from the surest to the boldest: cells closed by lines; rows between lines and
+columns from the alignment of text; rows and columns from text alone. The reading with the highest
+confidence wins, and the text of a cell comes from the page's words, not from the finder.
+
+Confidence is a product of shares, each of which falls with a way of being wrong: words of the box
+that lie in a cell (columns or rows missed); words that do not cross a cell border (columns cut);
+cells that are filled (rows split); words in rows where not every cell holds several lines (rows
+merged); and a factor for the way. On the 76 tables of the ICDAR 2013 practice set with known boxes,
+the mean TEDS is .70, .93 over the 21 with a confidence of .9 or more, .88 over the 36 with .8.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from deepcompress_dagster.pdf.content import FoundTable
+from deepcompress_dagster.pdf.document import load_page
+from deepcompress_dagster.pdf.drawings import page_drawings
+from deepcompress_dagster.pdf.errors import PageFailed
+from deepcompress_dagster.pdf.mupdf import reading
+from deepcompress_dagster.pdf.words import page_words
+from deepcompress_dagster.records import BBox, TableCell, Word
+
+MARGIN = 4.0
+"""Points added around a box: its outer rules lie on its edge or just outside."""
+
+SNAP = 2.0
+"""Points within which cell borders are the same row or column border."""
+
+SURE = 0.95
+"""Confidence at which no other way is tried."""
+
+FILLED = 0.75
+"""Share of filled cells from which on a table does not look like one with split rows."""
+
+CROSSING_WEIGHT = 4.0
+"""A quarter of the words crossing cell borders makes a table worthless."""
+
+
+class _Way(NamedTuple):
+    options: dict[str, Any]
+    trust: float
+
+
+_WAYS = (
+    _Way({"strategy": "lines_strict"}, 1.0),
+    _Way(
+        {"vertical_strategy": "text", "horizontal_strategy": "lines", "refine": True},
+        0.95,
+    ),
+    _Way({"strategy": "text"}, 0.85),
+)
+
+
+def find_tables(document: Any, page_number: int, boxes: Sequence[BBox]) -> list[FoundTable | None]:
+    """The table in each box (points as displayed), or None where the finder sees none.
+
+    A page with more drawings than ``page_drawings`` takes gives None for each box: the finder's
+    time grows with the square of their number. Raises PageFailed or OutOfMemory.
+    """
+    page = load_page(document, page_number)
+    with reading(f"page {page_number} cannot be searched for tables", PageFailed):
+        if page_drawings(page).too_many:
+            return [None] * len(boxes)
+        words = page_words(page.get_displaylist()).words
+        return [_best_table(page, box, words) for box in boxes]
+
+
+def _best_table(page: Any, box: BBox, words: Sequence[Word]) -> FoundTable | None:
+    inside = [word for word in words if box.contains_point(*word.bbox.center)]
+    best: FoundTable | None = None
+    for way in _WAYS:
+        for cells in _found(page, box.expanded(MARGIN), way.options):
+            table = build_table(cells, inside, way.trust)
+            if table and (best is None or table.confidence > best.confidence):
+                best = table
+        if best and best.confidence >= SURE:
+            break
+    return best if best and best.confidence > 0 else None
+
+
+def _found(page: Any, clip: BBox, options: dict[str, Any]) -> list[list[BBox]]:
+    """Cells of each table that the finder sees in ``clip``; it fails on some pages, then none."""
+    try:
+        with reading("the table finder failed", PageFailed):
+            finder = page.find_tables(clip=tuple(clip), use_layout=False, **options)
+            tables = finder.tables if finder else []
+            return [[BBox(*cell[:4]) for cell in table.cells if cell] for table in tables]
+    except PageFailed:
+        return []
+
+
+def build_table(
+    cells: Sequence[BBox], words: Sequence[Word], trust: float = 1.0
+) -> FoundTable | None:
+    """A grid from the boxes of cells, filled with ``words``; None with fewer than two cells.
+
+    Borders closer than ``SNAP`` are one; a box over several rows or columns is a spanning cell;
+    gaps become empty cells. ``trust`` scales the confidence.
+    """
+    xs = _borders(value for cell in cells for value in (cell.x0, cell.x1))
+    ys = _borders(value for cell in cells for value in (cell.y0, cell.y1))
+    n_rows, n_columns = len(ys) - 1, len(xs) - 1
+    if n_rows < 1 or n_columns < 1 or n_rows * n_columns < 2:
+        return None
+    grid = _fill_gaps(_place(cells, xs, ys), xs, ys)
+    contents = _assign(grid, words)
+    texts = [_text(content) for content in contents]
+    filled = [replace(cell, text=text) for cell, text in zip(grid, texts, strict=True)]
+    headers = _header_rows(filled, contents)
+    return FoundTable(
+        n_rows=n_rows,
+        n_columns=n_columns,
+        cells=tuple(replace(cell, is_header=cell.row < headers) for cell in filled),
+        bbox=BBox(xs[0], ys[0], xs[-1], ys[-1]).rounded(),
+        confidence=round(trust * _confidence(filled, contents, len(words)), 4),
+    )
+
+
+def _borders(values: Iterable[float]) -> list[float]:
+    """Means of runs of values that lie within ``SNAP`` of one another."""
+    runs: list[list[float]] = []
+    for value in sorted(values):
+        if runs and value - runs[-1][-1] <= SNAP:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    return [sum(run) / len(run) for run in runs]
+
+
+def _nearest(borders: Sequence[float], value: float) -> int:
+    return min(range(len(borders)), key=lambda index: abs(borders[index] - value))
+
+
+def _place(cells: Sequence[BBox], xs: Sequence[float], ys: Sequence[float]) -> list[TableCell]:
+    """Cells on the grid, the smallest first; one that overlaps another is left out."""
+    taken: set[tuple[int, int]] = set()
+    placed = []
+    for box in sorted(cells, key=lambda cell: (cell.area, cell)):
+        rows = range(_nearest(ys, box.y0), _nearest(ys, box.y1))
+        columns = range(_nearest(xs, box.x0), _nearest(xs, box.x1))
+        slots = {(row, column) for row in rows for column in columns}
+        if slots and not slots & taken:
+            taken |= slots
+            placed.append(_cell(rows, columns, xs, ys))
+    return placed
+
+
+def _fill_gaps(
+    placed: Sequence[TableCell], xs: Sequence[float], ys: Sequence[float]
+) -> list[TableCell]:
+    taken = {
+        (row, column)
+        for cell in placed
+        for row in range(cell.row, cell.row + cell.row_span)
+        for column in range(cell.column, cell.column + cell.column_span)
+    }
+    gaps = [
+        _cell(range(row, row + 1), range(column, column + 1), xs, ys)
+        for row in range(len(ys) - 1)
+        for column in range(len(xs) - 1)
+        if (row, column) not in taken
+    ]
+    return sorted([*placed, *gaps], key=lambda cell: (cell.row, cell.column))
+
+
+def _cell(rows: range, columns: range, xs: Sequence[float], ys: Sequence[float]) -> TableCell:
+    box = BBox(xs[columns.start], ys[rows.start], xs[columns.stop], ys[rows.stop])
+    return TableCell(
+        row=rows.start,
+        column=columns.start,
+        row_span=len(rows),
+        column_span=len(columns),
+        is_header=False,
+        text="",
+        bbox=box.rounded(),
+    )
+
+
+def _assign(cells: Sequence[TableCell], words: Sequence[Word]) -> list[list[Word]]:
+    """The words whose centre lies in each cell."""
+    contents: list[list[Word]] = [[] for _ in cells]
+    for word in words:
+        x, y = word.bbox.center
+        for cell, content in zip(cells, contents, strict=True):
+            if cell.bbox and cell.bbox.contains_point(x, y):
+                content.append(word)
+                break
+    return contents
+
+
+def _lines(words: Sequence[Word]) -> list[list[Word]]:
+    """Words in lines from top to bottom, each from left to right."""
+    lines: list[list[Word]] = []
+    for word in sorted(words, key=lambda word: word.bbox.center[1]):
+        if lines and _same_line(lines[-1][-1], word):
+            lines[-1].append(word)
+        else:
+            lines.append([word])
+    return [sorted(line, key=lambda word: word.bbox.x0) for line in lines]
+
+
+def _same_line(first: Word, second: Word) -> bool:
+    distance = abs(first.bbox.center[1] - second.bbox.center[1])
+    return distance <= 0.5 * min(first.bbox.height, second.bbox.height)
+
+
+def _text(words: Sequence[Word]) -> str:
+    return " ".join(word.text for line in _lines(words) for word in line)
+
+
+def _confidence(
+    cells: Sequence[TableCell], contents: Sequence[Sequence[Word]], n_words: int
+) -> float:
+    pairs = [(cell, words) for cell, words in zip(cells, contents, strict=True) if words]
+    inside = sum(len(words) for _, words in pairs)
+    if not inside:
+        return 0.0
+    crossing = sum(_crosses(word, cell) for cell, words in pairs for word in words)
+    merged = sum(
+        sum(map(len, row)) for row in _rows(pairs) if all(len(_lines(words)) > 1 for words in row)
+    )
+    filled = len(pairs) / len(cells)
+    return (
+        inside
+        / n_words
+        * max(0.0, 1 - CROSSING_WEIGHT * crossing / n_words)
+        * min(1.0, filled / FILLED)
+        * (1 - merged / inside)
+    )
+
+
+def _crosses(word: Word, cell: TableCell) -> bool:
+    box = cell.bbox
+    return box is not None and (word.bbox.x0 < box.x0 - SNAP or word.bbox.x1 > box.x1 + SNAP)
+
+
+def _rows(pairs: Sequence[tuple[TableCell, Sequence[Word]]]) -> list[list[Sequence[Word]]]:
+    rows: dict[int, list[Sequence[Word]]] = {}
+    for cell, words in pairs:
+        rows.setdefault(cell.row, []).append(words)
+    return list(rows.values())
+
+
+def _header_rows(cells: Sequence[TableCell], contents: Sequence[Sequence[Word]]) -> int:
+    """How many rows at the top are a header.
+
+    The rows at the top that have a cell over several columns, and the row after them; else the
+    first row if it is bold and the rest is not, or has no number and the rest mostly has.
+    """
+    spanned = {cell.row for cell in cells if cell.column_span > 1}
+    depth = next(row for row in range(len(spanned) + 1) if row not in spanned)
+    n_rows = max(cell.row + cell.row_span for cell in cells)
+    if 0 < depth < n_rows - 1:
+        return depth + 1
+    first, rest = _split(cells, contents)
+    if not first or not rest:
+        return 0
+    stands_out = _mostly(_is_bold, first) and not _mostly(_is_bold, rest)
+    return int(stands_out or (_mostly(_is_number, rest) and not any(map(_is_number, first))))
+
+
+def _split(
+    cells: Sequence[TableCell], contents: Sequence[Sequence[Word]]
+) -> tuple[list[Sequence[Word]], list[Sequence[Word]]]:
+    """The words of filled cells in the first row, and of the others outside the first column."""
+    pairs = [(cell, words) for cell, words in zip(cells, contents, strict=True) if words]
+    first = [words for cell, words in pairs if cell.row == 0]
+    return first, [words for cell, words in pairs if cell.row > 0 and cell.column > 0]
+
+
+def _mostly(test: Callable[[Sequence[Word]], bool], cells: Sequence[Sequence[Word]]) -> bool:
+    return sum(map(test, cells)) * 2 > len(cells)
+
+
+def _is_bold(words: Sequence[Word]) -> bool:
+    return all(word.bold for word in words)
+
+
+def _is_number(words: Sequence[Word]) -> bool:
+    text = "".join(word.text for word in words)
+    digits = sum(character.isdigit() for character in text)
+    return digits > 0 and digits * 2 >= len(text)

@@ -1,0 +1,37 @@
+"""What a worker process does for its parent; called by name over the connection."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from deepcompress_dagster.pdf import document, render, tables
+from deepcompress_dagster.pdf.content import DocumentInfo, FoundTable, PageContent, RenderRequest
+from deepcompress_dagster.pdf.mupdf import pymupdf
+from deepcompress_dagster.records import BBox
+
+_documents = document.DocumentCache()
+
+
+def open_pdf(path: Path, password: str | None, max_pages: int) -> DocumentInfo:
+    """What the document says of itself. Raises PdfError."""
+    pymupdf.TOOLS.reset_mupdf_warnings()
+    return document.describe(_documents.get(path, password), path.name, max_pages)
+
+
+def render_page(path: Path, password: str | None, request: RenderRequest) -> PageContent:
+    """Render a page into its slot. Raises PdfError."""
+    pymupdf.TOOLS.reset_mupdf_warnings()
+    return render.render_page(_documents.get(path, password), request)
+
+
+def find_tables(
+    path: Path, password: str | None, page_number: int, boxes: Sequence[BBox]
+) -> list[FoundTable | None]:
+    """The table in each box of a page. Raises PdfError."""
+    pymupdf.TOOLS.reset_mupdf_warnings()
+    opened = _documents.get(path, password)
+    turned = document.load_page(opened, page_number).rotation != 0
+    try:
+        return tables.find_tables(opened, page_number, boxes)
+    finally:
+        if turned:  # the finder rewrites boxes and content of such a page in the open document
+            _documents.forget(path)

@@ -1,0 +1,219 @@
+"""PDFs in worker processes, seen from the parent: open, render, find tables.
+
+The parent imports no PyMuPDF. All methods may be called from several threads at once; each call
+waits for a free worker. A call that fails costs its own document or page only.
+"""
+
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepcompress_dagster.pdf.content import (
+    DocumentInfo,
+    FoundTable,
+    PageContent,
+    PageImage,
+    RenderRequest,
+)
+from deepcompress_dagster.pdf.errors import (
+    OpenTimeout,
+    OutOfMemory,
+    PageTimeout,
+    SlotFull,
+    WorkerDied,
+)
+from deepcompress_dagster.pdf.processes import TaskTimeout, WorkerPool
+from deepcompress_dagster.pdf.slots import Slot, SlotStore
+from deepcompress_dagster.records import BBox
+
+DEFAULT_MAX_PAGES = 20_000
+"""A longer document is refused unless the caller says otherwise."""
+
+_TASKS = "deepcompress_dagster.pdf.tasks"
+
+_image_numbers = itertools.count(1)
+
+
+class RenderedPage:
+    """A page's content, and its pixels until they are released."""
+
+    def __init__(self, content: PageContent, slot: Slot, store: SlotStore) -> None:
+        self.content = content
+        self._slot = slot
+        self._store = store
+        self._pixels: npt.NDArray[np.uint8] | None = slot.pixels(
+            content.pixel_height, content.pixel_width
+        )
+
+    @property
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """RGB, (height, width, 3), a read-only view; crops of it show other pages after release.
+
+        Raises ValueError after ``release``.
+        """
+        if self._pixels is None:
+            raise ValueError(f"the pixels of page {self.content.page_number} were released")
+        return self._pixels
+
+    def release(self) -> None:
+        """Give the slot to another page; the second time does nothing."""
+        self._pixels = None
+        self._store.give_back(self._slot)
+
+    def __enter__(self) -> "RenderedPage":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+class PdfWorkers:
+    """Opens and renders PDFs in processes that may crash, hang or balloon at no one else's cost.
+
+    A context manager; ``close`` leaves no process, slot or temporary file.
+    """
+
+    def __init__(
+        self, *, workers: int, timeout_s: float, memory_mb: int, max_pages: int, slot_dir: Path
+    ) -> None:
+        """``timeout_s`` is the deadline of each call, ``memory_mb`` what a worker may take (Linux).
+
+        A worker is replaced after ``max_pages`` calls. ``slot_dir`` holds pixels where shared
+        memory is short. Workers start when they are first needed.
+        """
+        self._timeout_s = timeout_s
+        self._pool = WorkerPool(
+            workers=workers, timeout_s=timeout_s, memory_mb=memory_mb, max_tasks=max_pages
+        )
+        self._slots = SlotStore(slot_dir)
+
+    def __enter__(self) -> "PdfWorkers":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def slots_in_use(self) -> int:
+        """Rendered pages that were not released."""
+        return self._slots.in_use
+
+    def open(
+        self, path: Path, password: str | None = None, *, max_pages: int = DEFAULT_MAX_PAGES
+    ) -> DocumentInfo:
+        """What the document says of itself.
+
+        Raises PdfError: FileVanished, Unreadable, EmptyFile, NotAPdf, Encrypted, Damaged, NoPages,
+        TooManyPages, OutOfMemory, OpenTimeout or WorkerDied.
+        """
+        info: DocumentInfo = self._call(path.name, "open_pdf", path, password, max_pages)
+        return info
+
+    def render(
+        self,
+        path: Path,
+        page_number: int,
+        *,
+        dpi: float,
+        max_pixels: int,
+        image_path: Path | None,
+        jpeg_quality: int,
+        password: str | None = None,
+    ) -> RenderedPage:
+        """Render a page; with ``image_path`` also write it there as JPEG, whole or not at all.
+
+        The caller releases the result. Raises PdfError: PageFailed, PageTimeout, OutOfMemory,
+        NoRoom, WorkerDied, or what ``open`` raises.
+        """
+        image = _page_image(image_path, jpeg_quality)
+        slot = self._slots.take()
+        try:
+            try:
+                content = self._render(path, password, page_number, dpi, max_pixels, slot, image)
+            except SlotFull:
+                self._slots.give_back(slot)
+                slot = self._slots.take(on_disk=True)
+                content = self._render(path, password, page_number, dpi, max_pixels, slot, image)
+            return RenderedPage(content, slot, self._slots)
+        except BaseException:
+            self._slots.give_back(slot)
+            if image is not None:
+                image.temporary.unlink(missing_ok=True)
+            raise
+
+    def find_tables(
+        self,
+        path: Path,
+        page_number: int,
+        boxes: Sequence[BBox],
+        password: str | None = None,
+    ) -> list[FoundTable | None]:
+        """The table in each box (points as displayed), None where the finder sees none.
+
+        Raises PdfError: PageFailed, PageTimeout, OutOfMemory, WorkerDied, or what ``open`` raises.
+        """
+        label = f"page {page_number}"
+        tables: list[FoundTable | None] = self._call(
+            label, "find_tables", path, password, page_number, tuple(boxes)
+        )
+        return tables
+
+    def close(self) -> None:
+        """End the workers and remove the slots; calls under way raise RuntimeError."""
+        self._pool.close()
+        self._slots.close()
+
+    def _render(
+        self,
+        path: Path,
+        password: str | None,
+        page_number: int,
+        dpi: float,
+        max_pixels: int,
+        slot: Slot,
+        image: PageImage | None,
+    ) -> PageContent:
+        request = RenderRequest(page_number, dpi, max_pixels, slot.path, image)
+        label = f"page {page_number}"
+        content: PageContent = self._call(label, "render_page", path, password, request)
+        return content
+
+    def _call(self, label: str, task: str, *args: Any) -> Any:
+        try:
+            return self._pool.call(f"{_TASKS}:{task}", *args)
+        except TaskTimeout as error:
+            kind = OpenTimeout if task == "open_pdf" else PageTimeout
+            raise kind(
+                f"{label} took longer than {self._timeout_s:g} s and was given up; "
+                "raise DEEPCOMPRESS_PAGE_TIMEOUT_S if it deserves more"
+            ) from error
+        except MemoryError as error:
+            raise OutOfMemory(
+                f"{label} needs more memory than a worker may take; "
+                "raise DEEPCOMPRESS_WORKER_MEMORY_MB"
+            ) from error
+        except WorkerDied as error:
+            raise WorkerDied(f"{label}: {error}") from error
+
+
+def _page_image(path: Path | None, quality: int) -> PageImage | None:
+    if path is None:
+        return None
+    name = f".{path.name}.{os.getpid()}-{next(_image_numbers)}.tmp"
+    return PageImage(path, path.with_name(name), quality)
