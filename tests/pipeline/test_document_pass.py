@@ -53,7 +53,7 @@ def test_the_outline_of_the_pdf_wins():
 
 
 def test_levels_end_at_six():
-    assert levels(header("1.1.1.1.1.1.1.1 Deep")) == [6]
+    assert levels(header("1 Top"), header("1.1.1.1.1.1.1.1 Deep")) == [1, 6]
 
 
 def test_the_shallowest_numbering_of_a_document_is_its_top_level():

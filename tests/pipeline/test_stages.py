@@ -16,7 +16,7 @@ def changed(**settings) -> set[str]:
 
 def test_only_what_changes_rows_changes_code_versions():
     assert changed(dpi=200) == {"pages"}
-    assert changed(layout="yolov8n-doclaynet") == {"layouts"}
+    assert changed(layout="picodet-cdla") == {"layouts"}
     assert changed(layout_threshold=0.6) == {"layouts"}
     assert changed(table="slanet-en") == {"tables"}
 
