@@ -58,9 +58,10 @@ WITH place AS (
     ), range(cell."row", cell."row" + cell.row_span) AS rows(r),
        range(cell."column", cell."column" + cell.column_span) AS columns(c)
 ), overlapping AS (
-    SELECT DISTINCT page_number, region_id
-    FROM (FROM place GROUP BY page_number, region_id, r, c HAVING count(*) > 1
-          SELECT page_number, region_id)
+    SELECT DISTINCT page_number, region_id FROM (
+        SELECT page_number, region_id FROM place
+        GROUP BY page_number, region_id, r, c HAVING count(*) > 1
+    )
 )
 SELECT (SELECT count(*) FROM tables WHERE document_id = $document_id) AS tables,
     (SELECT count(*) FROM overlapping) AS overlapping_tables

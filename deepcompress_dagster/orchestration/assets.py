@@ -1,0 +1,215 @@
+"""The assets: ``source_pdfs``, and the five that one function materialises together or apart."""
+
+import logging
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import dagster as dg
+from pydantic import Field
+
+from deepcompress_dagster.orchestration import checks, events, preview, runs
+from deepcompress_dagster.orchestration.decisions import Order
+from deepcompress_dagster.orchestration.partitions import documents
+from deepcompress_dagster.orchestration.resources import GpuResource, WarehouseResource
+from deepcompress_dagster.orchestration.work import Event, Outcome, Progress, Worker
+from deepcompress_dagster.pipeline import stages
+from deepcompress_dagster.records import ASSETS
+from deepcompress_dagster.settings import Settings
+
+POOL = "gpu"
+GROUP = "documents"
+OWNERS = ["team:documents"]
+
+FAILED_DOCUMENTS = "failed documents"
+"""Metadata of a failed run: its failed documents with the reasons."""
+
+LONGEST_LISTING = 20
+"""Failed documents that a run's error names; all of them are in its metadata."""
+
+
+def _ignore(progress: Progress) -> None:
+    pass
+
+
+progress_listener: ContextVar[Callable[[Progress], None]] = ContextVar(
+    "progress_listener", default=_ignore
+)
+"""Who is told how far a run in this process is: the progress bar of the command line."""
+
+
+class ParseConfig(dg.Config):
+    """What a run works on; without any of it, all pages of its partitions."""
+
+    documents: list[str] = Field(
+        default=[],
+        description="Documents of this run, within its partitions if it has any. Empty: all.",
+    )
+    pages: list[int] = Field(
+        default=[], description="Pages to parse of each document, from 1. Empty: all."
+    )
+    skip_unchanged: bool = Field(
+        default=False,
+        description="Leave alone what is committed, current and without errors.",
+    )
+
+
+def source_pdfs() -> dg.AssetSpec:
+    """The PDFs themselves: materialised by whoever registers them, never by a run."""
+    return dg.AssetSpec(
+        events.SOURCE,
+        partitions_def=documents,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"file"},
+        description="The registered PDFs, one partition a document, known by their sha256.",
+    )
+
+
+def asset_specs(settings: Settings) -> list[dg.AssetSpec]:
+    """The five assets, with the code versions that ``settings`` give them."""
+    versions = stages.code_versions(settings)
+    return [
+        dg.AssetSpec(
+            asset,
+            deps=list(events.upstream(asset)),
+            skippable=True,
+            group_name=GROUP,
+            owners=OWNERS,
+            kinds=set(preview.DESCRIPTIONS[asset].kinds),
+            code_version=versions[asset],
+            description=preview.description(asset),
+            metadata=preview.asset_metadata(asset, parse_documents_asset),
+        )
+        for asset in ASSETS
+    ]
+
+
+def parse_documents_asset(settings: Settings) -> dg.AssetsDefinition:
+    """The five assets as one function that materialises any of them for any documents."""
+
+    @dg.multi_asset(
+        name=runs.OP_NAME,
+        specs=asset_specs(settings),
+        check_specs=checks.specs(),
+        partitions_def=documents,
+        can_subset=True,
+        pool=POOL,
+        backfill_policy=dg.BackfillPolicy.multi_run(settings.documents_per_run),
+    )
+    def parse_documents(
+        context: dg.AssetExecutionContext,
+        config: ParseConfig,
+        gpu: GpuResource,
+        warehouse: WarehouseResource,
+    ) -> Iterator[Event]:
+        with _forwarded_logs(context.log):
+            yield from _parse(context, config, gpu, warehouse, settings)
+
+    return parse_documents
+
+
+def _parse(
+    context: dg.AssetExecutionContext,
+    config: ParseConfig,
+    gpu: GpuResource,
+    warehouse: WarehouseResource,
+    defined: Settings,
+) -> Iterator[Event]:
+    settings = gpu.applied_to(defined)
+    selected = {key.to_user_string() for key in context.selected_asset_keys}
+    order = Order(
+        run_id=context.run.run_id,
+        document_ids=_document_ids(context, config),
+        assets=[asset for asset in ASSETS if asset in selected],
+        versions=stages.code_versions(settings),
+        pages=tuple(sorted(config.pages)) or None,
+        skip_unchanged=config.skip_unchanged,
+    )
+    worker = Worker(
+        order,
+        context.instance,
+        warehouse.open(),
+        gpu,
+        settings,
+        plan=_planner(context),
+        listen=progress_listener.get(),
+    )
+    try:
+        yield from worker.run()
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        context.instance.add_run_tags(context.run.run_id, {runs.INTERRUPTED_TAG: "true"})
+        raise
+    context.log.info(_summary(worker))
+    if worker.outcome.failures:
+        raise _failure(worker.outcome, len(order.document_ids))
+
+
+def _document_ids(context: dg.AssetExecutionContext, config: ParseConfig) -> list[str]:
+    """The documents that a run names, within its partition or range; see ``jobs.run_tags``."""
+    if runs.SCATTERED_TAG in context.run.tags:
+        return config.documents
+    named = frozenset(config.documents or context.partition_keys)
+    return [key for key in context.partition_keys if key in named]
+
+
+def _planner(context: dg.AssetExecutionContext) -> Callable[[str, Collection[str]], None]:
+    """Announces what is about to be computed, where Dagster did not when it made the run."""
+    known = frozenset(context.partition_keys)
+
+    def plan(document_id: str, assets: Collection[str]) -> None:
+        if document_id not in known:
+            events.plan_materializations(context, document_id, assets)
+
+    return plan
+
+
+def _summary(worker: Worker) -> str:
+    outcome = worker.outcome
+    loads = ", ".join(f"{name} {count}x" for name, count in worker.model_loads().items())
+    parts = [
+        f"{len(outcome.committed)} documents committed ({outcome.pages} pages)",
+        f"{len(outcome.reported)} committed before and now reported",
+        f"{len(outcome.settled)} unchanged",
+        f"{len(outcome.failures)} failed",
+        f"models loaded: {loads or 'none'}",
+    ]
+    return "; ".join(parts)
+
+
+def _failure(outcome: Outcome, total: int) -> dg.Failure:
+    reasons = [f"{name}: {reason}" for name, reason in outcome.failures.items()]
+    listed = reasons[:LONGEST_LISTING]
+    if len(reasons) > len(listed):
+        listed.append(f"and {len(reasons) - len(listed)} more")
+    return dg.Failure(
+        f"{len(reasons)} of {total} documents failed:\n" + "\n".join(listed),
+        metadata={FAILED_DOCUMENTS: dg.MetadataValue.json(dict(outcome.failures))},
+        allow_retries=outcome.may_pass_later,
+    )
+
+
+class _Forwarder(logging.Handler):
+    """Hands what the lower floors log to the run's own log."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        super().__init__(logging.INFO)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.log(record.levelno, record.getMessage())
+
+
+@contextmanager
+def _forwarded_logs(log: logging.Logger) -> Iterator[None]:
+    """While the block runs, progress and warnings of this package appear in ``log``."""
+    logger = logging.getLogger("deepcompress_dagster")
+    forwarder = _Forwarder(log)
+    level = logger.level
+    logger.addHandler(forwarder)
+    logger.setLevel(min(logging.INFO, logger.getEffectiveLevel()))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(forwarder)

@@ -1,0 +1,111 @@
+"""The watched folder: which files in it are PDFs that have come to rest. Knows no Dagster.
+
+A tick that runs out of time stops at a file and the next one goes on behind it, so files are
+visited in one fixed order: by the parts of their path below the folder.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deepcompress_dagster.warehouse.types import FileStat
+
+logger = logging.getLogger(__name__)
+
+TEMPORARY_BEGINNINGS = (".", "~$")
+"""Hidden files, and the lock files of office programs. The temporary names of browsers, editors and
+copying programs (.part, .tmp, .crdownload, ~) do not end in .pdf."""
+
+CLOCK_SKEW_S = 60.0
+"""A time stamp further in the future says nothing about when a file changed."""
+
+FIRST_WAIT_S = 30.0
+LONGEST_WAIT_S = 3600.0
+"""An unreadable file is tried again after 30 s, then after twice as long each time, up to 1 h."""
+
+_Order = tuple[str, ...]
+
+
+@dataclass
+class Backoff:
+    """Files that could not be read, and when each is tried again (seconds of ``clock``)."""
+
+    clock: Callable[[], float] = time.monotonic
+    _waits: dict[Path, tuple[float, float]] = field(default_factory=dict)
+
+    def ready(self, path: Path) -> bool:
+        """Whether a file may be tried now."""
+        return path not in self._waits or self.clock() >= self._waits[path][1]
+
+    def failed(self, path: Path) -> float:
+        """Put a file off. Returns the seconds it has to wait."""
+        wait = FIRST_WAIT_S
+        if path in self._waits:
+            wait = min(2 * self._waits[path][0], LONGEST_WAIT_S)
+        self._waits[path] = (wait, self.clock() + wait)
+        return wait
+
+    def succeeded(self, path: Path) -> None:
+        """Forget a file."""
+        self._waits.pop(path, None)
+
+
+def is_pdf_name(name: str) -> bool:
+    """Whether a file of this name is taken up."""
+    return name.lower().endswith(".pdf") and not name.startswith(TEMPORARY_BEGINNINGS)
+
+
+def is_settled(stat: os.stat_result, settle_s: float, now: float) -> bool:
+    """Whether a file has not changed for ``settle_s``.
+
+    Its status time counts as well as its own: copying programs set the latter back when they are
+    done. Time stamps from the future, as a wrong clock writes them, are not waited for.
+    """
+    changes = (time for time in (stat.st_mtime, stat.st_ctime) if time <= now + CLOCK_SKEW_S)
+    return all(now - change >= settle_s for change in changes)
+
+
+def pdfs(
+    folder: Path, *, settle_s: float, after: str = "", now: float | None = None
+) -> Iterator[tuple["FileStat", bool]]:
+    """The PDFs under ``folder`` in order, those behind ``after`` only, and whether each is settled.
+
+    ``after`` is a path relative to the folder. Links are followed, each folder is entered once.
+    What cannot be listed or examined is logged and left out.
+    """
+    from deepcompress_dagster.warehouse.types import FileStat
+
+    moment = time.time() if now is None else now
+    for path in _walk(folder, (), Path(after).parts, set()):
+        try:
+            stat = path.stat()
+        except OSError as error:
+            logger.warning("cannot examine %s: %s", path, error)
+            continue
+        yield FileStat.of(path, stat), is_settled(stat, settle_s, moment)
+
+
+def _walk(
+    folder: Path, order: _Order, after: _Order, entered: set[tuple[int, int]]
+) -> Iterator[Path]:
+    try:
+        stat = folder.stat()
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        logger.warning("cannot list %s: %s", folder, error)
+        return
+    if (stat.st_dev, stat.st_ino) in entered:
+        return
+    entered.add((stat.st_dev, stat.st_ino))
+    for entry in entries:
+        place = (*order, entry.name)
+        if entry.is_dir() and not entry.name.startswith("."):
+            if place >= after[: len(place)]:
+                yield from _walk(Path(entry.path), place, after, entered)
+        elif is_pdf_name(entry.name) and entry.is_file() and place > after:
+            yield Path(entry.path)

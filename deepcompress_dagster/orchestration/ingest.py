@@ -1,0 +1,192 @@
+"""What the command line asks for: documents registered, materialised and tried again.
+
+Everything here runs on Dagster's persistent instance, in the calling process, through the same job
+and the same asset as the sensor's runs; tables and UI agree whoever did the work.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from deepcompress_dagster.orchestration import events, jobs, runs
+from deepcompress_dagster.orchestration.assets import FAILED_DOCUMENTS, progress_listener
+from deepcompress_dagster.orchestration.partitions import NAME, chunks, missing_partitions
+from deepcompress_dagster.orchestration.work import Event, Progress, Reporter
+from deepcompress_dagster.records import ASSETS
+
+if TYPE_CHECKING:
+    from deepcompress_dagster.warehouse import Registration, Warehouse
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What runs in this process came to. ``failures`` are the reasons by document.
+
+    ``is_interrupted`` says that the user stopped it; finished pages are kept.
+    """
+
+    run_ids: tuple[str, ...] = ()
+    success: bool = True
+    is_interrupted: bool = False
+    failures: Mapping[str, str] = field(default_factory=dict)
+    error: str | None = None
+    """Why a run failed as a whole, when it was no document's fault."""
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What a Dagster home was told of a warehouse that it did not know."""
+
+    partitions: int
+    materializations: int
+
+
+def register_documents(
+    instance: dg.DagsterInstance, warehouse: "Warehouse", paths: Sequence[Path]
+) -> list["Registration"]:
+    """Register the files at ``paths``: identities, partitions, and ``source_pdfs`` reported.
+
+    One answer per path, in order; a bad file's answer carries the error.
+    """
+    registered = warehouse.register(paths)
+    found = {item.document_id: item.path for item in registered if item.document_id}
+    new = missing_partitions(instance, found)
+    instance.add_dynamic_partitions(NAME, new)
+    for row in warehouse.documents(new):
+        _tell(instance, events.source_materialization(row, str(found[row.document_id])))
+    return registered
+
+
+def materialize_documents(
+    instance: dg.DagsterInstance,
+    definitions: dg.Definitions,
+    document_ids: Sequence[str],
+    selection: Collection[str] = ASSETS,
+    *,
+    pages: Collection[int] | None = None,
+    documents_per_run: int = 100,
+    skip_unchanged: bool = True,
+    run_tags: Mapping[str, str] | None = None,
+    listen: Callable[[Progress], None] | None = None,
+) -> RunOutcome:
+    """Materialise ``selection`` of the documents now, in this process, in runs of some documents.
+
+    ``listen`` is told of the progress of each run. Ctrl-C ends the present run in good order; the
+    outcome says so and no further run starts.
+    """
+    outcome = RunOutcome()
+    partitions = instance.get_dynamic_partitions(NAME)
+    for lot in chunks(sorted(document_ids, key=partitions.index), documents_per_run):
+        token = progress_listener.set(listen) if listen else None
+        try:
+            result = definitions.resolve_job_def(runs.JOB_NAME).execute_in_process(
+                run_config=jobs.run_config(lot, pages=pages, skip_unchanged=skip_unchanged),
+                instance=instance,
+                asset_selection=[dg.AssetKey(asset) for asset in ASSETS if asset in selection],
+                tags={**(run_tags or {}), **jobs.run_tags(lot, partitions)},
+                raise_on_error=False,
+            )
+        finally:
+            if token:
+                progress_listener.reset(token)
+        outcome = _with_run(outcome, instance, result)
+        if outcome.is_interrupted:
+            break
+    return outcome
+
+
+def _with_run(
+    outcome: RunOutcome, instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult
+) -> RunOutcome:
+    failures: dict[str, str] = {}
+    error = None
+    for event in result.filter_events(lambda event: event.is_step_failure):
+        data = event.step_failure_data
+        named = data.user_failure_data and data.user_failure_data.metadata.get(FAILED_DOCUMENTS)
+        if isinstance(named, dg.JsonMetadataValue) and isinstance(named.data, dict):
+            failures |= named.data
+        elif cause := data.error:
+            while cause.cause:
+                cause = cause.cause
+            error = cause.message.strip()
+    run = instance.get_run_by_id(result.run_id)
+    return RunOutcome(
+        run_ids=(*outcome.run_ids, result.run_id),
+        success=outcome.success and result.success,
+        is_interrupted=run is not None and runs.INTERRUPTED_TAG in run.tags,
+        failures={**outcome.failures, **failures},
+        error=error or outcome.error,
+    )
+
+
+def retry_failed(
+    instance: dg.DagsterInstance,
+    warehouse: "Warehouse",
+    definitions: dg.Definitions,
+    document_ids: Collection[str] | None = None,
+    *,
+    documents_per_run: int = 100,
+    listen: Callable[[Progress], None] | None = None,
+) -> RunOutcome:
+    """Try documents again that did not come out complete: all of them, or those named.
+
+    They are taken in lots wherever they stand, and however often they were tried before.
+    """
+    rows = warehouse.retryable()
+    ids = [row.document_id for row in rows if not document_ids or row.document_id in document_ids]
+    busy = runs.documents_in(instance, runs.unfinished_runs(instance))
+    return materialize_documents(
+        instance,
+        definitions,
+        [name for name in ids if name not in busy],
+        documents_per_run=documents_per_run,
+        listen=listen,
+    )
+
+
+def reconcile_home(
+    instance: dg.DagsterInstance,
+    warehouse: "Warehouse",
+    listen: Callable[[int, int], None] | None = None,
+) -> Reconciled:
+    """Tell Dagster of everything that is in the warehouse and that it does not know.
+
+    A warehouse under a new Dagster home is registered this way, and not parsed again.
+    """
+    rows = warehouse.documents()
+    new = set(missing_partitions(instance, [row.document_id for row in rows]))
+    instance.add_dynamic_partitions(
+        NAME, [row.document_id for row in rows if row.document_id in new]
+    )
+    for row in rows:
+        if row.document_id in new:
+            _tell(instance, events.source_materialization(row, row.file_name))
+    return Reconciled(len(new), report_unreported(instance, warehouse, None, listen))
+
+
+def report_unreported(
+    instance: dg.DagsterInstance,
+    warehouse: "Warehouse",
+    document_ids: Collection[str] | None,
+    listen: Callable[[int, int], None] | None = None,
+) -> int:
+    """Report what is committed of these documents, or of all, and that Dagster does not know.
+
+    Returns the number of materializations; ``listen`` is told documents done and in all.
+    """
+    missing = events.unreported(instance, warehouse.asset_states(document_ids))
+    grouped = list(events.by_document(missing))
+    reporter = Reporter(instance, warehouse)
+    for done, (_, states) in enumerate(grouped, start=1):
+        for event in reporter.report(states):
+            _tell(instance, event)
+        if listen:
+            listen(done, len(grouped))
+    return len(missing)
+
+
+def _tell(instance: dg.DagsterInstance, event: Event) -> None:
+    instance.report_runless_asset_event(event)

@@ -1,0 +1,20 @@
+"""Page numbers as people write them: ``1-5,8``."""
+
+import re
+
+_RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
+
+
+def parse(text: str) -> frozenset[int]:
+    """The page numbers that ``text`` names; none for an empty text.
+
+    Raises ValueError that shows how to write them.
+    """
+    numbers: set[int] = set()
+    for part in text.split(",") if text.strip() else ():
+        match = _RANGE.fullmatch(part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last:
+            raise ValueError(f"pages {text!r}: write page numbers from 1 up, as in 1-5,8")
+        numbers.update(range(first, last + 1))
+    return frozenset(numbers)

@@ -1,0 +1,80 @@
+"""The two resources of a run: ``gpu``, which hands out the models, and ``warehouse``.
+
+Both can be configured from the launchpad. What is set there holds for that run only.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from deepcompress_dagster.orchestration.runs import hold_run
+from deepcompress_dagster.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from deepcompress_dagster.pipeline.parse import Parser
+    from deepcompress_dagster.warehouse.warehouse import Warehouse
+
+
+class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The accelerator: which models run on what, in batches of what size."""
+
+    profile: str = Field(description="embedded or full.")
+    device: str = Field(description="auto, cpu, mps, cuda or cuda:N.")
+    dtype: str = Field(description="auto, float32, bfloat16 or float16.")
+    layout_batch_size: int = Field(description="Pages per batch, 0 chooses by device.")
+    ocr_batch_size: int = Field(description="Text regions per batch, 0 chooses by device.")
+    table_batch_size: int = Field(description="Tables per batch, 0 chooses by device.")
+    figure_batch_size: int = Field(description="Figures per batch, 0 chooses by device.")
+    gpu_memory_fraction: float = Field(description="Share of its memory that models may take.")
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "GpuResource":
+        """The resource that changes nothing of ``settings``."""
+        return cls(**settings.model_dump(mode="json", include=set(cls.model_fields)))
+
+    def applied_to(self, settings: Settings) -> Settings:
+        """``settings`` with what the launchpad says on top. Raises SettingsError."""
+        chosen = {name: getattr(self, name) for name in type(self).model_fields}
+        return load_settings(**{**settings.model_dump(), **chosen})
+
+    def parser(self, settings: Settings) -> "Parser":
+        """A parser over the process-wide model cache; the caller closes it."""
+        from deepcompress_dagster.models.cache import model_cache
+        from deepcompress_dagster.pipeline.parse import Parser
+
+        cache = model_cache()
+        cache.configure(
+            memory_fraction=settings.gpu_memory_fraction, lock_dir=settings.data_dir / "locks"
+        )
+        return Parser(settings, slot_dir=settings.data_dir / "tmp" / "slots", cache=cache)
+
+    def model_loads(self) -> Mapping[str, int]:
+        """How often each model was loaded since this process started."""
+        from deepcompress_dagster.models.cache import model_cache
+
+        return model_cache().stats().loads
+
+
+class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The data folder. While a run has it, the run's lock is held: it is known to be alive."""
+
+    data_dir: str = Field(description="Folder of the warehouse; on a local disk.")
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
+        """The resource, with the run's lock held from the run's first step to its last."""
+        if context.run is None:
+            yield self
+        else:
+            with hold_run(Path(self.data_dir), context.run.run_id):
+                yield self
+
+    def open(self) -> "Warehouse":
+        """The warehouse; nothing is opened until it is asked for something."""
+        from deepcompress_dagster.warehouse.warehouse import Warehouse
+
+        return Warehouse(Path(self.data_dir))

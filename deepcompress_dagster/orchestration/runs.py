@@ -1,0 +1,243 @@
+"""Runs: which documents they work on, the lock that each holds, and what becomes of dead ones.
+
+Dagster learns of a run's end from the run itself. One that was killed stays STARTED for ever, keeps
+its slot of the pool and stops all work behind it. Hence the lock: the operating system gives it
+back when its holder dies, however it dies.
+"""
+
+import fcntl
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+import dagster as dg
+
+from deepcompress_dagster.orchestration.partitions import NAME
+
+JOB_NAME = "parse_documents_job"
+OP_NAME = "parse_documents"
+ASSET_JOB_NAME = "__ASSET_JOB"
+"""The job that Dagster makes for assets materialised from its UI."""
+
+PARTITION_TAG = "dagster/partition"
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+SCATTERED_TAG = "deepcompress/scattered"
+"""Set on a run whose documents do not stand side by side: they are the ones it names, and its
+partition is only one of them."""
+
+INTERRUPTED_TAG = "deepcompress/interrupted"
+"""Set on a run that was stopped from outside; it is no attempt at its documents."""
+
+GRACE_S = 30.0
+"""A run whose start or end is more recent may be between its lock and its status."""
+
+START_GRACE_S = 180.0
+"""Time for a run's process to come up; dagster.yaml's ``start_timeout_seconds`` is the same."""
+
+HISTORY = 500
+"""Finished runs that are looked at, the newest ones."""
+
+UNFINISHED = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+FINISHED = (
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+)
+BADLY_ENDED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+_MORTAL = (
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+_LOCK_WAIT_S = 5.0
+
+
+def documents_of(run: dg.DagsterRun, partitions: Sequence[str]) -> frozenset[str]:
+    """The documents that a run works on: those it names, within its partition or range.
+
+    ``partitions`` are all partition keys in Dagster's order.
+    """
+    named = frozenset(_setting(run, "ops", OP_NAME, "config", "documents") or ())
+    if SCATTERED_TAG in run.tags:
+        return named
+    within = _within(run.tags, partitions)
+    return within & named if named else within
+
+
+def _setting(run: dg.DagsterRun, *path: str) -> Any:
+    """What stands at ``path`` in a run's configuration; None where nothing does."""
+    found: Any = run.run_config
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+def _within(tags: Mapping[str, str], partitions: Sequence[str]) -> frozenset[str]:
+    if PARTITION_TAG in tags:
+        return frozenset({tags[PARTITION_TAG]})
+    try:
+        first = partitions.index(tags[RANGE_START_TAG])
+        last = partitions.index(tags[RANGE_END_TAG])
+    except (KeyError, ValueError):
+        return frozenset()
+    return frozenset(partitions[first : last + 1])
+
+
+def unfinished_runs(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
+    """Runs of this project that are queued or running, newest first."""
+    return _records(instance, UNFINISHED)
+
+
+def _records(
+    instance: dg.DagsterInstance,
+    statuses: Sequence[dg.DagsterRunStatus],
+    limit: int | None = None,
+    **bounds: Any,
+) -> list[dg.RunRecord]:
+    return [
+        record
+        for job_name in (JOB_NAME, ASSET_JOB_NAME)
+        for record in instance.get_run_records(
+            dg.RunsFilter(job_name=job_name, statuses=list(statuses), **bounds), limit=limit
+        )
+    ]
+
+
+def documents_in(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord]) -> frozenset[str]:
+    """The documents that ``records`` work on."""
+    partitions = instance.get_dynamic_partitions(NAME)
+    named = (documents_of(record.dagster_run, partitions) for record in records)
+    return frozenset().union(*named)
+
+
+def interruptions(instance: dg.DagsterInstance) -> Counter[str]:
+    """How often each document was in a run that was stopped from outside, of the newest runs."""
+    partitions = instance.get_dynamic_partitions(NAME)
+    counted: Counter[str] = Counter()
+    for record in _records(instance, FINISHED, limit=HISTORY, tags={INTERRUPTED_TAG: "true"}):
+        counted.update(documents_of(record.dagster_run, partitions))
+    return counted
+
+
+def badly_ended(instance: dg.DagsterInstance, since: datetime) -> list[dg.RunRecord]:
+    """Runs that failed or were cancelled and changed after ``since``, with the newest first."""
+    return _records(instance, BADLY_ENDED, limit=HISTORY, updated_after=since)
+
+
+# Locks
+
+
+def lock_path(data_dir: Path, run_id: str) -> Path:
+    """Where the lock of a run lies."""
+    return data_dir / "runs" / f"{run_id}.lock"
+
+
+@contextmanager
+def hold_run(data_dir: Path, run_id: str) -> Iterator[None]:
+    """Hold the lock of a run. Raises RuntimeError when another process holds it."""
+    path = lock_path(data_dir, run_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        _lock(file, run_id)
+        try:
+            yield
+        finally:
+            os.utime(path)
+
+
+def _lock(file: IO[str], run_id: str) -> None:
+    deadline = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise RuntimeError(
+                    f"run {run_id} is already executing: another process holds {file.name}"
+                ) from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock file."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+# Dead runs
+
+
+def reap_dead_runs(
+    instance: dg.DagsterInstance,
+    data_dir: Path,
+    *,
+    grace_s: float = GRACE_S,
+    start_grace_s: float = START_GRACE_S,
+) -> list[str]:
+    """Report runs whose process is gone as failed, and free their slots of the pool.
+
+    Returns their ids. Lock files that nobody needs any more are removed.
+    """
+    dead = [
+        record.dagster_run
+        for record in _records(instance, _MORTAL)
+        if _is_dead(record, data_dir, grace_s, start_grace_s)
+    ]
+    for run in dead:
+        instance.report_run_failed(
+            run,
+            "The process of this run is gone: nobody holds its lock. Finished pages are kept; the"
+            " documents that it did not complete are taken up again.",
+        )
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    _remove_old_locks(data_dir, grace_s)
+    return [run.run_id for run in dead]
+
+
+def _is_dead(record: dg.RunRecord, data_dir: Path, grace_s: float, start_grace_s: float) -> bool:
+    run = record.dagster_run
+    path = lock_path(_data_dir_of(run, data_dir), run.run_id)
+    if is_held(path):
+        return False
+    started = run.status is not dg.DagsterRunStatus.STARTING
+    signs = [record.start_time or record.update_timestamp.timestamp(), _modified(path)]
+    return time.time() - max(signs) > (grace_s if started else start_grace_s)
+
+
+def _data_dir_of(run: dg.DagsterRun, default: Path) -> Path:
+    """The data folder of a run: the launchpad may have named another."""
+    named = _setting(run, "resources", "warehouse", "config", "data_dir")
+    return Path(named) if isinstance(named, str) else default
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _remove_old_locks(data_dir: Path, grace_s: float) -> None:
+    for path in (data_dir / "runs").glob("*.lock"):
+        if time.time() - _modified(path) > grace_s and not is_held(path):
+            path.unlink(missing_ok=True)

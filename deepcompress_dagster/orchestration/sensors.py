@@ -1,0 +1,262 @@
+"""The sensor: takes up what lies in the inbox and asks for the work that is left to do.
+
+A tick leaves nothing half done. What it registers is in the warehouse; partitions and runs are
+derived from there, so a tick that dies is made good by the next one. The rules are plain functions,
+the sensor itself only reads clocks, folders and Dagster.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from deepcompress_dagster.orchestration import events, ingest, jobs, runs
+from deepcompress_dagster.orchestration.inbox import Backoff, pdfs
+from deepcompress_dagster.orchestration.partitions import (
+    NAME,
+    chunks,
+    documents,
+    missing_partitions,
+)
+from deepcompress_dagster.orchestration.work import transient_error_types
+from deepcompress_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import (
+        UnresolvedAssetJobDefinition,
+    )
+
+    from deepcompress_dagster.warehouse import DocumentRow, FileStat, Registration, Warehouse
+
+SENSOR_NAME = "new_pdfs"
+
+TICK_SECONDS = 20.0
+"""A tick that has registered files for so long stops; Dagster gives up on one after 60 s."""
+
+FILES_COMPARED = 500
+FILES_REGISTERED = 20
+"""Files compared with the warehouse, and registered, in one transaction."""
+
+ISOLATION = 10
+"""After each failed attempt a document shares its run with ten times fewer others, so that one
+that kills its run cannot use up the attempts of a hundred."""
+
+NO_LIMIT = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where a tick that ran out of time stopped, and up to when ended runs were looked at."""
+
+    after: str = ""
+    ended_until: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Cursor":
+        """The cursor of the last tick; a fresh one when there is none that can be read."""
+        try:
+            return cls(**json.loads(text or "{}"))
+        except (ValueError, TypeError):
+            return cls()
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self))
+
+
+@dataclass
+class Intake:
+    """What a look into the inbox brought: registrations, and where the next look goes on."""
+
+    registered: list["Registration"] = field(default_factory=list)
+    after: str = ""
+
+
+def batches(
+    rows: Sequence["DocumentRow"], partitions: Sequence[str], documents_per_run: int
+) -> Iterator[list[str]]:
+    """Documents to run together: never tried ones first, then smaller lots with each attempt.
+
+    Within a lot they stand in the order of ``partitions``.
+    """
+    place = {name: position for position, name in enumerate(partitions)}
+    ordered = sorted(rows, key=lambda row: (row.attempts, place[row.document_id]))
+    for attempts, group in groupby(ordered, key=lambda row: row.attempts):
+        size = max(1, documents_per_run // ISOLATION**attempts)
+        for lot in chunks([row.document_id for row in group], size):
+            yield list(lot)
+
+
+def has_attempts_left(
+    row: "DocumentRow", interruptions: Mapping[str, int], max_attempts: int
+) -> bool:
+    """Whether a document may be tried again; runs stopped from outside were no attempts."""
+    return row.attempts - interruptions.get(row.document_id, 0) < max_attempts
+
+
+class Tick:
+    """One look at runs, inbox and warehouse."""
+
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        warehouse: "Warehouse",
+        settings: Settings,
+        *,
+        backoff: Backoff,
+        warn: Callable[[str], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._instance = instance
+        self._warehouse = warehouse
+        self._settings = settings
+        self._backoff = backoff
+        self._warn = warn
+        self._clock = clock
+        self._deadline = clock() + TICK_SECONDS
+
+    def result(self, cursor: Cursor) -> dg.SensorResult:
+        """What this tick asks of Dagster."""
+        self._reap()
+        unfinished = runs.unfinished_runs(self._instance)
+        busy = runs.documents_in(self._instance, unfinished)
+        ended_until = self._make_good(cursor.ended_until, busy)
+        inbox = self._settings.inbox
+        room = self._settings.max_queued_runs - len(unfinished)
+        if not inbox.is_dir():
+            return _skip(Cursor("", ended_until), f"the inbox {inbox} is missing: create it")
+        if room <= 0:
+            reason = f"{len(unfinished)} runs are queued or running already"
+            return _skip(Cursor(cursor.after, ended_until), reason)
+        intake = self._take_in(cursor.after)
+        rows = [row for row in self._pending() if row.document_id not in busy]
+        new, reported = self._announce(intake.registered, rows)
+        partitions = [*self._instance.get_dynamic_partitions(NAME), *new]
+        lots = batches(rows, partitions, self._settings.documents_per_run)
+        requests = [self._request(lot, partitions) for lot in islice(lots, room)]
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else "nothing new, nothing left to do",
+            cursor=str(Cursor(intake.after, ended_until)),
+            dynamic_partitions_requests=[documents.build_add_request(new)] if new else [],
+            asset_events=reported,
+        )
+
+    def _reap(self) -> None:
+        for run_id in runs.reap_dead_runs(self._instance, self._settings.data_dir):
+            self._warn(f"run {run_id} died without a word; it is reported as failed")
+
+    def _make_good(self, since: float, busy: frozenset[str]) -> float:
+        """Report what runs that ended badly after ``since`` committed and did not report.
+
+        Documents that are ``busy`` are left to their present run. Returns until when runs were
+        looked at.
+        """
+        ended = runs.badly_ended(self._instance, datetime.fromtimestamp(since, UTC))
+        if not ended:
+            return since
+        touched = runs.documents_in(self._instance, ended) - busy
+        ingest.report_unreported(self._instance, self._warehouse, touched)
+        return max(record.update_timestamp.timestamp() for record in ended)
+
+    def _take_in(self, after: str) -> Intake:
+        """Register the new files behind ``after``, until all are done or the time is up."""
+        inbox = self._settings.inbox
+        intake = Intake()
+        seen: list[FileStat] = []
+        found = pdfs(inbox, settle_s=self._settings.settle_s, after=after)
+        for lot in _lots(found, FILES_COMPARED):
+            seen += [file for file, _ in lot]
+            settled = [file for file, is_settled in lot if is_settled]
+            fresh = [path for path in self._warehouse.unseen(settled) if self._backoff.ready(path)]
+            for paths in chunks(fresh, FILES_REGISTERED):
+                intake.registered += self._register(paths)
+                if self._clock() >= self._deadline:
+                    intake.after = str(paths[-1].relative_to(inbox))
+                    return intake
+        if not after:
+            self._warehouse.mark_missing(inbox, seen)
+        return intake
+
+    def _register(self, paths: Sequence[Path]) -> Iterator["Registration"]:
+        for found in self._warehouse.register(paths):
+            if found.error is None:
+                self._backoff.succeeded(found.path)
+                yield found
+            else:
+                wait = self._backoff.failed(found.path)
+                self._warn(f"{found.path}: {found.error}; next try in {wait:.0f} s")
+
+    def _pending(self) -> list["DocumentRow"]:
+        limit = self._settings.max_attempts
+        rows = self._warehouse.pending(transient=transient_error_types(), max_attempts=NO_LIMIT)
+        if all(row.attempts < limit for row in rows):
+            return rows
+        interrupted = runs.interruptions(self._instance)
+        return [row for row in rows if has_attempts_left(row, interrupted, limit)]
+
+    def _announce(
+        self, registered: Sequence["Registration"], rows: Sequence["DocumentRow"]
+    ) -> tuple[list[str], list[dg.AssetMaterialization]]:
+        """New partition keys, and the events of ``source_pdfs`` that go with the registrations."""
+        paths = {found.document_id: found.path for found in registered if found.document_id}
+        wanted = dict.fromkeys([*paths, *(row.document_id for row in rows)])
+        new = missing_partitions(self._instance, wanted)
+        told = self._warehouse.documents(list(dict.fromkeys([*paths, *new])))
+        return new, [
+            events.source_materialization(row, str(paths.get(row.document_id, row.file_name)))
+            for row in told
+        ]
+
+    def _request(self, document_ids: Sequence[str], partitions: Sequence[str]) -> dg.RunRequest:
+        tags = jobs.run_tags(document_ids, partitions)
+        batch = tags[jobs.BATCH_TAG]
+        attempt = self._instance.get_runs_count(dg.RunsFilter(tags={jobs.BATCH_TAG: batch}))
+        return dg.RunRequest(
+            run_key=f"{batch}-{attempt}",
+            run_config=jobs.run_config(document_ids, skip_unchanged=True),
+            tags=tags,
+        )
+
+
+def _skip(cursor: Cursor, reason: str) -> dg.SensorResult:
+    return dg.SensorResult(skip_reason=reason, cursor=str(cursor))
+
+
+def _lots(
+    items: Iterable[tuple["FileStat", bool]], size: int
+) -> Iterator[list[tuple["FileStat", bool]]]:
+    iterator = iter(items)
+    while lot := list(islice(iterator, size)):
+        yield lot
+
+
+def new_pdfs(settings: Settings, job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
+    """The sensor on the inbox of ``settings``; it runs from the start."""
+    backoff = Backoff()
+
+    @dg.sensor(
+        name=SENSOR_NAME,
+        job=job,
+        minimum_interval_seconds=settings.sensor_interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Registers the PDFs that arrive in the inbox and requests runs for them.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        from deepcompress_dagster.warehouse import Warehouse
+
+        tick = Tick(
+            context.instance,
+            Warehouse(settings.data_dir),
+            settings,
+            backoff=backoff,
+            warn=context.log.warning,
+        )
+        return tick.result(Cursor.parse(context.cursor))
+
+    return sensor

@@ -1,0 +1,375 @@
+"""What a run does: streams its documents, puts finished pages away, commits, and tells Dagster.
+
+Each document ends in one of four ways. It is *settled*: nothing about it changed. It was committed
+before and Dagster was not told: that is made good, and nothing is computed. It is computed and
+*committed*. Or it *fails*, and the run goes on with the others.
+"""
+
+import threading
+import time
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import dagster as dg
+
+from deepcompress_dagster.orchestration import checks, decisions, events, preview
+from deepcompress_dagster.orchestration.decisions import Decision, Order
+from deepcompress_dagster.orchestration.partitions import chunks
+from deepcompress_dagster.orchestration.resources import GpuResource
+from deepcompress_dagster.pipeline import stages
+from deepcompress_dagster.records import (
+    ASSETS,
+    DocumentOpened,
+    DocumentResult,
+    DocumentTask,
+    PageError,
+    PageResult,
+    Region,
+)
+from deepcompress_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from deepcompress_dagster.pipeline.parse import Parser
+    from deepcompress_dagster.warehouse import AssetState, Warehouse
+
+STAGE_SECONDS = 1.0
+"""Finished pages are put away in groups of about a second, the first of a run at once."""
+
+ADMITTED_TOGETHER = 10
+"""Documents whose attempt is counted in one transaction, shortly before they are opened."""
+
+PAGES_LOOKED_UP = 50
+BLOCKS_HELD = 16
+"""Committed regions are looked up for 50 pages at a time, of which 16 lots are held."""
+
+Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
+
+
+@dataclass
+class Outcome:
+    """What became of a run's documents, by id; failures with their reasons."""
+
+    committed: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    may_pass_later: bool = False
+    """Whether a failure is of a kind that another attempt may not meet."""
+    pages: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is. ``pages`` grows as documents are opened."""
+
+    documents: int
+    documents_done: int = 0
+    pages: int = 0
+    pages_done: int = 0
+
+
+def transient_error_types() -> frozenset[str]:
+    """The ``error_type`` of failures that another attempt may not meet."""
+    from deepcompress_dagster.pdf.errors import PdfError
+
+    found = set()
+    kinds = [PdfError]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        if getattr(kind, "transient", False):
+            found.add(kind.error_type)
+    return frozenset(found)
+
+
+class StoredRegions:
+    """Looks up committed regions, some pages at a time; called from the threads of the stream."""
+
+    def __init__(self, warehouse: "Warehouse", covered: Mapping[str, frozenset[int]]) -> None:
+        self._warehouse = warehouse
+        self._covered = covered
+        self._blocks: OrderedDict[tuple[str, int], Mapping[int, tuple[Region, ...]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, document_id: str, page_number: int) -> tuple[Region, ...]:
+        block = page_number // PAGES_LOOKED_UP
+        with self._lock:
+            if (document_id, block) not in self._blocks:
+                self._blocks[document_id, block] = self._look_up(document_id, block)
+                if len(self._blocks) > BLOCKS_HELD:
+                    self._blocks.popitem(last=False)
+            return self._blocks[document_id, block].get(page_number, ())
+
+    def _look_up(self, document_id: str, block: int) -> Mapping[int, tuple[Region, ...]]:
+        first = block * PAGES_LOOKED_UP
+        pages = self._covered[document_id] & set(range(first, first + PAGES_LOOKED_UP))
+        return self._warehouse.regions(document_id, pages)
+
+
+class Staging:
+    """Puts finished pages away in groups: the first of a run at once, the others by the second."""
+
+    def __init__(self, warehouse: "Warehouse", run_id: str, versions: Mapping[str, str]) -> None:
+        self._warehouse = warehouse
+        self._run_id = run_id
+        self._versions = versions
+        self._opened: list[DocumentOpened] = []
+        self._pages: list[PageResult] = []
+        self._flushed_at = float("-inf")
+
+    def opened(self, event: DocumentOpened) -> None:
+        """A document was opened; that is put away with the next pages."""
+        self._opened.append(event)
+
+    def finished(self, page: PageResult) -> None:
+        """A page is through."""
+        self._pages.append(page)
+        if time.monotonic() - self._flushed_at >= STAGE_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put away what waits, and publish it when a publication is due."""
+        opened, pages = self._opened, self._pages
+        if opened or pages:
+            self._opened, self._pages = [], []
+            self._warehouse.stage(self._run_id, self._versions, opened, pages)
+            self._warehouse.publish(force=False)
+        self._flushed_at = time.monotonic()
+
+
+class Reporter:
+    """Tells Dagster what is committed of a document, with metadata and checks."""
+
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        warehouse: "Warehouse",
+        model_loads: Callable[[], Mapping[str, int]] | None = None,
+    ) -> None:
+        self._instance = instance
+        self._warehouse = warehouse
+        self._model_loads = model_loads
+
+    def report(self, states: Sequence["AssetState"]) -> Iterator[Event]:
+        """Events about one document's committed ``states``, which come upstream first.
+
+        Each event has to be stored before the next one is asked for: a materialization points to
+        those of its upstream, a check to the one that it judged.
+        """
+        document_id = states[0].document_id
+        quality = self._warehouse.quality(document_id)
+        summary = self._warehouse.summary(document_id, markdown_characters=preview.LONGEST_PREVIEW)
+        loads = self._model_loads() if self._model_loads else None
+        records: dict[str, dg.EventLogRecord | None] = {}
+
+        def newest(asset: str) -> dg.EventLogRecord | None:
+            if asset not in records:
+                records[asset] = events.newest(self._instance, asset, document_id)
+            return records[asset]
+
+        for state in states:
+            pointers = {
+                parent: record.storage_id if (record := newest(parent)) else None
+                for parent in events.upstream(state.asset)
+            }
+            metadata = preview.document_metadata(state, summary, quality.first_table, loads)
+            yield events.materialization(state, pointers, metadata)
+            records.pop(state.asset, None)
+        for verdict in checks.judge(quality, frozenset(state.asset for state in states)):
+            if record := newest(verdict.check.asset):
+                yield events.evaluation(verdict, document_id, record)
+
+
+class Worker:
+    """Carries an order out. ``run`` yields Dagster's events; ``outcome`` says how it went.
+
+    ``plan`` announces the assets of a document that are about to be computed; ``listen`` is told
+    of progress.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        instance: dg.DagsterInstance,
+        warehouse: "Warehouse",
+        gpu: GpuResource,
+        settings: Settings,
+        plan: Callable[[str, Collection[str]], None],
+        listen: Callable[[Progress], None],
+    ) -> None:
+        self._order = order
+        self._instance = instance
+        self._warehouse = warehouse
+        self._gpu = gpu
+        self._settings = settings
+        self._plan = plan
+        self._listen = listen
+        self._loads_before = Counter(gpu.model_loads())
+        self._reporter = Reporter(instance, warehouse, self.model_loads)
+        self._progress = Progress(documents=len(order.document_ids))
+        self._lost: dict[str, str] = {}
+        self.outcome = Outcome()
+
+    def model_loads(self) -> Mapping[str, int]:
+        """Models loaded since this run began, by name."""
+        return dict(Counter(self._gpu.model_loads()) - self._loads_before)
+
+    def run(self) -> Iterator[Event]:
+        """Report what was committed before, compute the rest, commit it and report that.
+
+        Raises what the stream and the warehouse raise. The failure of a document is not raised
+        but put on record in ``outcome``.
+        """
+        groups: defaultdict[tuple[str, ...], dict[str, Decision]] = defaultdict(dict)
+        try:
+            for document_id, decision in self._decisions():
+                if decision.report:
+                    yield from self._reporter.report(decision.report)
+                if decision.compute:
+                    groups[decision.compute][document_id] = decision
+                else:
+                    self._done_before(document_id, decision)
+            if groups:
+                with self._gpu.parser(self._settings) as parser:
+                    for assets, chosen in groups.items():
+                        yield from self._compute(parser, assets, chosen)
+            if self.outcome.failures:
+                yield from self._stand_by_the_settled()
+        finally:
+            self._warehouse.publish(force=True)
+
+    def _decisions(self) -> Iterator[tuple[str, Decision]]:
+        ids = self._order.document_ids
+        rows = {row.document_id: row for row in self._warehouse.documents(ids)}
+        held = self._warehouse.asset_states(ids)
+        states: defaultdict[str, dict[str, AssetState]] = defaultdict(dict)
+        for state in held:
+            states[state.document_id][state.asset] = state
+        unreported: defaultdict[str, set[str]] = defaultdict(set)
+        for state in events.unreported(self._instance, held):
+            unreported[state.document_id].add(state.asset)
+        flawed: defaultdict[str, set[str]] = defaultdict(set)
+        for failure in self._warehouse.failures(ids):
+            flawed[failure.document_id].add(stages.STAGE_ASSET.get(failure.stage, "pages"))
+        for name in ids:
+            if row := rows.get(name):
+                yield (
+                    name,
+                    decisions.decide(
+                        self._order, row, states[name], flawed[name], unreported[name]
+                    ),
+                )
+            else:
+                yield name, Decision(refusal="the warehouse does not know it: process its file")
+
+    def _stand_by_the_settled(self) -> Iterator[Event]:
+        """Report unchanged documents again: a failed run shows what it did not report as failed."""
+        for _, states in events.by_document(self._warehouse.asset_states(self.outcome.settled)):
+            yield from self._reporter.report(
+                [state for state in states if state.asset in self._order.assets]
+            )
+
+    def _done_before(self, document_id: str, decision: Decision) -> None:
+        if decision.refusal:
+            self.outcome.failures[document_id] = decision.refusal
+        elif decision.report:
+            self.outcome.reported.append(document_id)
+        else:
+            self.outcome.settled.append(document_id)
+        self._tell(documents_done=1)
+
+    def _compute(
+        self, parser: "Parser", assets: tuple[str, ...], chosen: Mapping[str, Decision]
+    ) -> Iterator[Event]:
+        versions = {asset: self._order.versions[asset] for asset in assets}
+        staging = Staging(self._warehouse, self._order.run_id, versions)
+        tasks = self._tasks(versions, chosen)
+        try:
+            with closing(parser.parse(tasks, assets, self._stored_regions(chosen))) as stream:
+                for event in stream:
+                    if isinstance(event, DocumentOpened):
+                        self._plan(event.document_id, assets)
+                        staging.opened(event)
+                        pages = chosen[event.document_id].pages
+                        self._tell(pages=event.page_count if pages is None else len(pages))
+                    elif isinstance(event, PageResult):
+                        staging.finished(event)
+                        self.outcome.pages += 1
+                        self._tell(pages_done=1)
+                    else:
+                        staging.flush()
+                        yield from self._finish(event, versions)
+                        self._tell(documents_done=1)
+        finally:
+            staging.flush()
+        while self._lost:
+            name, reason = self._lost.popitem()
+            self._fail(PageError(name, None, stages.OPEN, "kept_pdf_lost", reason), assets)
+            self._tell(documents_done=1)
+
+    def _stored_regions(self, chosen: Mapping[str, Decision]) -> StoredRegions:
+        covered = {name: frozenset(decision.pages or ()) for name, decision in chosen.items()}
+        return StoredRegions(self._warehouse, covered)
+
+    def _tasks(
+        self, versions: Mapping[str, str], chosen: Mapping[str, Decision]
+    ) -> Iterator[DocumentTask]:
+        """What the stream takes in, on a thread of the stream."""
+        from deepcompress_dagster.warehouse import WarehouseError
+
+        for lot in chunks(list(chosen), ADMITTED_TOGETHER):
+            self._warehouse.begin(lot, run_id=self._order.run_id)
+            for document_id in lot:
+                try:
+                    path = self._warehouse.kept_pdf(document_id)
+                except WarehouseError as error:
+                    self._lost[document_id] = str(error)
+                    continue
+                yield DocumentTask(
+                    document_id,
+                    path,
+                    self._warehouse.image_dir(document_id),
+                    chosen[document_id].pages,
+                    self._warehouse.finished_pages(document_id, versions),
+                )
+
+    def _finish(self, result: DocumentResult, versions: Mapping[str, str]) -> Iterator[Event]:
+        from deepcompress_dagster.pipeline.document_pass import finish_document
+        from deepcompress_dagster.warehouse import NothingStagedError
+
+        name = result.document_id
+        if result.fatal is not None:
+            self._fail(result.fatal, versions)
+            return
+        updates = finish_document(self._warehouse.outline(name, versions), result.outline)
+        try:
+            committed = self._warehouse.commit(
+                result, run_id=self._order.run_id, versions=versions, updates=updates
+            )
+        except NothingStagedError as error:
+            self.outcome.failures[name] = str(error)
+            return
+        self._warehouse.publish(force=False)
+        self.outcome.committed.append(name)
+        yield from self._reporter.report(
+            [committed.states[asset] for asset in ASSETS if asset in committed.states]
+        )
+
+    def _fail(self, fatal: PageError, assets: Collection[str]) -> None:
+        name = fatal.document_id
+        self._plan(name, assets)
+        result = DocumentResult(name, 0, fatal=fatal)
+        self._warehouse.fail(result, run_id=self._order.run_id)
+        self.outcome.failures[name] = fatal.message
+        self.outcome.may_pass_later |= fatal.error_type in transient_error_types()
+
+    def _tell(self, **added: int) -> None:
+        """Add to what is known of the progress and pass it on."""
+        now = self._progress
+        self._progress = replace(
+            now, **{name: getattr(now, name) + count for name, count in added.items()}
+        )
+        self._listen(self._progress)

@@ -1,0 +1,232 @@
+"""A data folder, a Dagster instance, and a parser that reads what to do from the file itself."""
+
+import json
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from deepcompress_dagster.definitions import build_definitions
+from deepcompress_dagster.orchestration.resources import GpuResource
+from deepcompress_dagster.records import (
+    BBox,
+    DocumentOpened,
+    DocumentResult,
+    DocumentTask,
+    Figure,
+    Label,
+    OutlineEntry,
+    Page,
+    PageError,
+    PageResult,
+    PageStatus,
+    Region,
+    StageTiming,
+    Table,
+    TableCell,
+    TextBlock,
+    TextLine,
+    TextSource,
+    region_id,
+)
+from deepcompress_dagster.settings import Settings, load_settings
+from deepcompress_dagster.warehouse import Warehouse
+
+TEXT_BOX = BBox(72, 72, 300, 90)
+TABLE_BOX = BBox(72, 100, 300, 200)
+FIGURE_BOX = BBox(72, 300, 300, 500)
+LAYOUT_SCORE = 0.9
+
+
+class FakeParser:
+    """Yields what the task's file says: ``{"pages": 3, "fatal": "...", "errors": [2], ...}``."""
+
+    log: list[tuple[str, tuple[str, ...], int]] = []
+    open_parsers = 0
+    before_page: Callable[[str, int], None] | None = None
+
+    def __enter__(self) -> "FakeParser":
+        FakeParser.open_parsers += 1
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        FakeParser.open_parsers -= 1
+
+    def parse(
+        self,
+        tasks: Iterable[DocumentTask],
+        selection: Collection[str],
+        regions: Callable[[str, int], tuple[Region, ...]] | None = None,
+    ) -> Generator[DocumentOpened | PageResult | DocumentResult, None, None]:
+        for task in tasks:
+            spec = json.loads(task.path.read_bytes().removeprefix(b"%PDF-fake "))
+            yield from self._document(task, spec, tuple(selection), regions)
+
+    def _document(
+        self,
+        task: DocumentTask,
+        spec: Mapping[str, Any],
+        selection: tuple[str, ...],
+        regions: Callable[[str, int], tuple[Region, ...]] | None,
+    ) -> Iterator[DocumentOpened | PageResult | DocumentResult]:
+        name = task.document_id
+        if "fatal" in spec:
+            fatal = PageError(name, None, "open", spec["fatal"], f"{spec['fatal']}: cannot open")
+            yield DocumentResult(name, 0, fatal=fatal)
+            return
+        count = spec.get("pages", 1)
+        yield DocumentOpened(name, count, title=spec.get("title"))
+        for number in task.pages or range(1, count + 1):
+            if number > count or number in task.finished_pages:
+                continue
+            if FakeParser.before_page:
+                FakeParser.before_page(name, number)
+            FakeParser.log.append((name, selection, number))
+            if "layouts" not in selection and set(selection) - {"pages"}:
+                assert regions is not None
+                assert regions(name, number), "regions come from the warehouse"
+            yield page_result(name, number, spec, selection)
+        yield DocumentResult(name, count, outline=(OutlineEntry(1, "Start", 1),))
+
+
+def page_result(
+    name: str, number: int, spec: Mapping[str, Any], selection: Collection[str]
+) -> PageResult:
+    """The rows of one page; ``spec`` may set its text, a failed page, and extra words of layout."""
+    failed = number in spec.get("errors", ())
+    errors = (
+        (PageError(name, number, "text", "ModelFailed", "could not be read"),) if failed else ()
+    )
+    rows: dict[str, Any] = {}
+    if "layouts" in selection:
+        rows["layouts"] = tuple(
+            Region(number, region_id(number, box), label, box, LAYOUT_SCORE, order, "fake@1")
+            for order, (label, box) in enumerate(
+                ((Label.TEXT, TEXT_BOX), (Label.TABLE, TABLE_BOX), (Label.PICTURE, FIGURE_BOX))
+            )
+        )
+    if "text" in selection:
+        content = spec.get("text", f"Text of page {number}.")
+        rows["text"] = () if failed else (text_block(number, content),)
+    if "tables" in selection:
+        rows["tables"] = (table(number, spec.get("cells")),)
+    if "figures" in selection:
+        rows["figures"] = (
+            Figure(
+                number,
+                region_id(number, FIGURE_BOX),
+                FIGURE_BOX,
+                2,
+                "unknown",
+                None,
+                None,
+                None,
+                None,
+                "fake@1",
+            ),
+        )
+    return PageResult(
+        document_id=name,
+        page=Page(
+            number,
+            612,
+            792,
+            0,
+            144,
+            1224,
+            1584,
+            None,
+            True,
+            PageStatus.PARTIAL if failed else PageStatus.COMPLETE,
+        ),
+        errors=errors,
+        timings=(StageTiming(number, "layout", 0.25, 1, "cpu"),) if "layouts" in selection else (),
+        **rows,
+    )
+
+
+def text_block(number: int, content: str) -> TextBlock:
+    return TextBlock(
+        number,
+        region_id(number, TEXT_BOX),
+        Label.TEXT,
+        TEXT_BOX,
+        0,
+        None,
+        content,
+        TextSource.TEXT_LAYER,
+        1.0,
+        (TextLine(TEXT_BOX, content),),
+        "pdf",
+    )
+
+
+def table(number: int, cells: list[tuple[int, int, int, int, str]] | None) -> Table:
+    given = cells or [(0, 0, 1, 1, "Year"), (0, 1, 1, 1, "Sum")]
+    return Table(
+        number,
+        region_id(number, TABLE_BOX),
+        TABLE_BOX,
+        1,
+        1,
+        2,
+        tuple(TableCell(r, c, rs, cs, False, text) for r, c, rs, cs, text in given),
+        "<table></table>",
+        "| |",
+        None,
+        0.8,
+        "fake@1",
+    )
+
+
+class FakeGpu(GpuResource):
+    """Hands out the fake parser; counts one load of one model per process."""
+
+    def parser(self, settings: Settings) -> Any:
+        return FakeParser()
+
+    def model_loads(self) -> Mapping[str, int]:
+        return {"fake": 1} if FakeParser.log else {}
+
+
+def write_pdf(path: Path, **spec: Any) -> Path:
+    """A file that the fake parser understands; equal arguments give equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"%PDF-fake " + json.dumps(spec).encode())
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _fresh_parser() -> Iterator[None]:
+    FakeParser.log = []
+    FakeParser.open_parsers = 0
+    FakeParser.before_page = None
+    yield
+    assert FakeParser.open_parsers == 0
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    return load_settings(
+        inbox=inbox, data_dir=tmp_path / "data", models_dir=tmp_path / "models", settle_s=0.0
+    )
+
+
+@pytest.fixture
+def warehouse(settings: Settings) -> Warehouse:
+    return Warehouse(settings.data_dir)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def definitions(settings: Settings) -> dg.Definitions:
+    return build_definitions(settings, {"gpu": FakeGpu.from_settings(settings)})

@@ -1,0 +1,137 @@
+"""Dagster's own staleness of each partition, as the UI shows it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from conftest import FakeGpu, write_pdf
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.loader import LoadingContextForTest
+
+from deepcompress_dagster.definitions import build_definitions
+from deepcompress_dagster.orchestration import ingest
+from deepcompress_dagster.records import ASSETS
+from deepcompress_dagster.settings import Settings
+from deepcompress_dagster.warehouse import Warehouse
+
+Statuses = Callable[[dg.Definitions], dict[str, str]]
+FRESH = dict.fromkeys(ASSETS, "FRESH")
+
+
+@pytest.fixture
+def document_id(instance: dg.DagsterInstance, warehouse: Warehouse, settings: Settings) -> str:
+    path = write_pdf(settings.inbox / "report.pdf", pages=2)
+    found = ingest.register_documents(instance, warehouse, [path])[0].document_id
+    assert found
+    return found
+
+
+@pytest.fixture
+def statuses(instance: dg.DagsterInstance, document_id: str) -> Statuses:
+    def ask(definitions: dg.Definitions) -> dict[str, str]:
+        resolver = CachingStaleStatusResolver(
+            instance,
+            definitions.get_repository_def().asset_graph,
+            LoadingContextForTest(instance),
+        )
+        return {
+            asset: resolver.get_status(dg.AssetKey(asset), document_id).value for asset in ASSETS
+        }
+
+    return ask
+
+
+def changed(settings: Settings, **knobs: object) -> dg.Definitions:
+    other = settings.model_copy(update=knobs)
+    return build_definitions(other, {"gpu": FakeGpu.from_settings(other)})
+
+
+def materialize(
+    instance: dg.DagsterInstance, definitions: dg.Definitions, name: str, *assets: str
+) -> None:
+    outcome = ingest.materialize_documents(
+        instance, definitions, [name], assets or ASSETS, skip_unchanged=False
+    )
+    assert outcome.success, outcome
+
+
+def test_everything_is_missing_before_the_first_run(
+    definitions: dg.Definitions, statuses: Statuses
+) -> None:
+    assert statuses(definitions) == dict.fromkeys(ASSETS, "MISSING")
+
+
+def test_everything_is_fresh_after_a_full_run(
+    instance: dg.DagsterInstance, definitions: dg.Definitions, document_id: str, statuses: Statuses
+) -> None:
+    materialize(instance, definitions, document_id)
+    assert statuses(definitions) == FRESH
+
+
+def test_a_new_code_version_of_layouts_makes_layouts_stale(
+    instance: dg.DagsterInstance,
+    definitions: dg.Definitions,
+    settings: Settings,
+    document_id: str,
+    statuses: Statuses,
+) -> None:
+    materialize(instance, definitions, document_id)
+    assert statuses(changed(settings, layout_overlap=0.9)) == {**FRESH, "layouts": "STALE"}
+
+
+def test_layouts_that_came_out_the_same_leave_what_is_made_from_them_fresh(
+    instance: dg.DagsterInstance,
+    definitions: dg.Definitions,
+    settings: Settings,
+    document_id: str,
+    statuses: Statuses,
+) -> None:
+    materialize(instance, definitions, document_id)
+    other = changed(settings, layout_overlap=0.9)
+    materialize(instance, other, document_id, "layouts")
+    assert statuses(other) == FRESH
+
+
+def test_layouts_that_came_out_differently_make_what_is_made_from_them_stale(
+    instance: dg.DagsterInstance,
+    definitions: dg.Definitions,
+    document_id: str,
+    statuses: Statuses,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    materialize(instance, definitions, document_id)
+    monkeypatch.setattr("conftest.LAYOUT_SCORE", 0.5)
+    materialize(instance, definitions, document_id, "layouts")
+    stale = {"text": "STALE", "tables": "STALE", "figures": "STALE"}
+    assert statuses(definitions) == {**FRESH, **stale}
+
+    materialize(instance, definitions, document_id, "text")
+    assert statuses(definitions) == {**FRESH, **stale, "text": "FRESH"}
+
+
+def test_text_alone_leaves_everything_fresh(
+    instance: dg.DagsterInstance, definitions: dg.Definitions, document_id: str, statuses: Statuses
+) -> None:
+    materialize(instance, definitions, document_id)
+    materialize(instance, definitions, document_id, "text")
+    assert statuses(definitions) == FRESH
+
+
+def test_a_document_of_another_home_is_fresh_after_reconciliation(
+    instance: dg.DagsterInstance,
+    definitions: dg.Definitions,
+    warehouse: Warehouse,
+    document_id: str,
+    tmp_path: Path,
+) -> None:
+    materialize(instance, definitions, document_id)
+    with dg.DagsterInstance.ephemeral() as other:
+        told = ingest.reconcile_home(other, warehouse)
+        assert told == ingest.Reconciled(partitions=1, materializations=5)
+        resolver = CachingStaleStatusResolver(
+            other, definitions.get_repository_def().asset_graph, LoadingContextForTest(other)
+        )
+        found = {a: resolver.get_status(dg.AssetKey(a), document_id).value for a in ASSETS}
+        assert found == FRESH
+        assert ingest.reconcile_home(other, warehouse) == ingest.Reconciled(0, 0)
