@@ -37,14 +37,10 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
+        """One transaction: committed when the block ends; closing undoes it when it raises."""
         with self.lock.hold(), self._open() as conn:
             conn.execute("BEGIN")
-            try:
-                yield conn
-            except BaseException:
-                conn.rollback()
-                raise
+            yield conn
             conn.execute("COMMIT")
 
     @contextmanager

@@ -174,16 +174,12 @@ def _stage_headers(conn: duckdb.DuckDBPyConnection, opened: Sequence[DocumentOpe
 def _forget(
     conn: duckdb.DuckDBPyConnection, document_id: str, staged: Versions, pages: Iterable[int]
 ) -> None:
-    for asset, version in staged.items():
-        again = finished_pages(conn, document_id, {asset: version}).intersection(pages)
-        if not again:
-            continue
-        for table in (f"staging.{asset}", *(table.name for table in STAGED_BY_ASSET)):
-            conn.execute(
-                f"DELETE FROM {table} "
-                "WHERE document_id = ? AND version = ? AND list_contains(?, page_number)",
-                [document_id, version, list(again)],
-            )
+    these = [document_id, list(staged.values()), list(pages)]
+    chosen = "document_id = ? AND list_contains(?, version) AND list_contains(?, page_number)"
+    if not conn.execute(f"SELECT 1 FROM staging.finished WHERE {chosen} LIMIT 1", these).fetchone():
+        return
+    for table in (*(f"staging.{asset}" for asset in staged), *(t.name for t in STAGED_BY_ASSET)):
+        conn.execute(f"DELETE FROM {table} WHERE {chosen}", these)
 
 
 def _staged_rows(

@@ -215,7 +215,7 @@ def _escaped(text: str) -> str:
 
 _BULLET = r"^\s*[-*+•‣◦▪▫●○■□–—·]\s+"
 _NUMBERED = r"^\s*\(?[0-9A-Za-z]{1,3}[.)]\s"
-_DIVISION = r"[-­‐]\s*$"
+_DIVISION = r"[-\x{00AD}\x{2010}]\s*$"
 _LIST_TEXT = f"regexp_replace(content, '{_BULLET}', '')"
 
 _AS_HEADING = (
@@ -231,17 +231,19 @@ _ALT_TEXT = _one_line("kind || coalesce(': ' || caption, '')")
 
 _DOCUMENT_MARKDOWN = f"""
 WITH captions AS (
-    SELECT document_id, page_number, {_one_line("caption")} AS caption FROM tables
-    UNION ALL
-    SELECT document_id, page_number, {_one_line("caption")} AS caption FROM figures
+    SELECT document_id, page_number, string_agg({_one_line("caption")}, chr(10)) AS captions
+    FROM (
+        SELECT document_id, page_number, caption FROM tables
+        UNION ALL
+        SELECT document_id, page_number, caption FROM figures
+    )
+    GROUP BY document_id, page_number
 ), body AS (
     SELECT t.* FROM main.text t
+    LEFT JOIN captions c ON c.document_id = t.document_id AND c.page_number = t.page_number
     WHERE t.label NOT IN ('page_header', 'page_footer') AND trim(t.content) <> ''
-    AND NOT (t.label = 'caption' AND EXISTS (
-        FROM captions c
-        WHERE c.document_id = t.document_id AND c.page_number = t.page_number
-        AND contains(c.caption, {_one_line("t.content")})
-    ))
+    AND CASE WHEN t.label = 'caption' AND c.captions IS NOT NULL
+        THEN NOT contains(c.captions, {_one_line("t.content")}) ELSE true END
 ), flow AS (
     SELECT *, CASE WHEN label IN ('text', 'list_item') THEN 'text' ELSE label END AS strand
     FROM body
