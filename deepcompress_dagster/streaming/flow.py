@@ -75,8 +75,7 @@ class Question(Waiting):
 class Walk:
     """One item on its way through its flow; ``size`` is what it took out of the budget.
 
-    ``level`` is the first station that the flow may still ask: the one it comes from while it runs,
-    the one behind the last it waits for while it waits.
+    ``level`` is the first station that it is expected at: the one behind the last it has asked.
     """
 
     flow: Flow[Any]

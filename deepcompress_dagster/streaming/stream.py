@@ -242,15 +242,13 @@ class _Run(Generic[T]):
         flow: Callable[[Item, Trace], Flow[T]],
         size: Callable[[Item], int],
     ) -> None:
-        try:
-            source = iter(items)
-            with closing(source) if isinstance(source, Generator) else nullcontext():
-                for item in self._pull(source):
-                    self._admit(item, flow, max(1, size(item)))
-        finally:
-            with self._lock:
-                self._is_fed = True
-                self._notify()
+        source = iter(items)
+        with closing(source) if isinstance(source, Generator) else nullcontext():
+            for item in self._pull(source):
+                self._admit(item, flow, max(1, size(item)))
+        with self._lock:
+            self._is_fed = True
+            self._notify()
 
     def _pull(self, source: Iterator[Item]) -> Iterator[Item]:
         while True:
@@ -331,7 +329,6 @@ class _Run(Generic[T]):
                 question.outcome = outcome
                 walk.missing -= 1
                 if not walk.missing:
-                    self._move(walk, walk.level - 1)
                     walks.append(walk)
         return walks
 
@@ -365,7 +362,9 @@ class _Run(Generic[T]):
         questions = [self._question(walk, call) for call in calls]
         with self._lock:
             walk.questions, walk.missing = questions, len(questions)
-            self._move(walk, 1 + max(question.station for question in questions))
+            self._levels[walk.level] -= 1
+            walk.level = 1 + max(question.station for question in questions)
+            self._levels[walk.level] += 1
             for question in questions:
                 self._stations[question.stage].line.add(question)
             self._notify()
@@ -385,11 +384,6 @@ class _Run(Generic[T]):
             self._finished.append((result, walk.size))
             self._metrics.finished += bool(walk.trace.entries)
             self._notify()
-
-    def _move(self, walk: Walk, level: int) -> None:
-        self._levels[walk.level] -= 1
-        self._levels[level] += 1
-        walk.level = level
 
     def _notify(self) -> None:
         """Wake who may have something to do now that a flow or the feeder has moved."""

@@ -187,6 +187,36 @@ def test_a_batch_does_not_wait_for_items_that_have_no_room() -> None:
     assert max(len(batch) for batch in work.batches) <= 2
 
 
+def slowly(items: Iterable[int], gap_s: float = 0.05) -> Iterator[int]:
+    for item in items:
+        yield item
+        time.sleep(gap_s)
+
+
+def test_a_lingering_batch_goes_when_the_next_item_turns_out_to_have_no_room() -> None:
+    work = Recorder()
+    stage = Stage("a", work, sizer=BatchSizer(8), linger_s=LONG_S)
+    started = time.monotonic()
+    run_all([stage], slowly(range(3)), budget=2)
+    assert time.monotonic() - started < LONG_S / 2
+    assert work.batches == [[0, 1], [2]]
+
+
+def test_a_lingering_batch_goes_when_the_items_turn_out_to_be_at_their_end() -> None:
+    stage = Stage[int, int]("a", lambda items: items, sizer=BatchSizer(8), linger_s=LONG_S)
+    started = time.monotonic()
+    run_all([stage], slowly([0]))
+    assert time.monotonic() - started < LONG_S / 2
+
+
+def test_a_batch_waits_for_an_item_that_is_still_to_come() -> None:
+    work = Recorder()
+    stage = Stage("a", work, sizer=BatchSizer(2), linger_s=LONG_S)
+    stream = Stream([stage], budget=10)
+    list(stream.run(slowly([8, 2]), one_call, lambda item: item))
+    assert work.batches == [[8, 2]]
+
+
 def test_a_batch_does_not_wait_for_flows_further_downstream() -> None:
     is_through = threading.Event()
 
@@ -289,6 +319,24 @@ def test_the_workers_of_a_stage_work_at_the_same_time() -> None:
         return items
 
     assert sorted(run_all([Stage("a", work, workers=3)], range(3))) == [0, 1, 2]
+
+
+def test_an_idle_worker_takes_what_another_left_in_the_line() -> None:
+    together = threading.Barrier(2, timeout=5)
+
+    def work(items: list[int]) -> list[int]:
+        together.wait()
+        return items
+
+    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+        yield Call("a", item)
+        return (yield [Call("b", 1), Call("b", 1000)])
+
+    stages = [
+        Stage[int, int]("a", lambda items: time.sleep(0.05) or items),
+        Stage("b", work, workers=2, sizer=BatchSizer(8), cost=float, linger_s=LONG_S),
+    ]
+    assert run_all(stages, [0], flow) == [[1, 1000]]
 
 
 def test_a_lowered_batch_limit_lasts_for_the_next_run() -> None:

@@ -125,6 +125,22 @@ def test_cancel_drops_results_that_nobody_took() -> None:
         next(results)
 
 
+def test_no_call_begins_after_cancel() -> None:
+    calls: list[list[int]] = []
+    the_stream: Stream
+
+    def work(items: list[int]) -> list[int]:
+        calls.append(items)
+        the_stream.cancel()
+        raise ValueError
+
+    stage = Stage("a", work, sizer=BatchSizer(4), linger_s=LONG_S)
+    the_stream = Stream([stage], budget=10)
+    with pytest.raises(StreamCancelled):
+        list(the_stream.run(range(8), one_call, one))
+    assert len(calls) == 1
+
+
 def test_a_cancelled_stream_stays_cancelled() -> None:
     the_stream = Stream(two_stages(), budget=10)
     the_stream.cancel()
@@ -286,6 +302,24 @@ def test_an_error_in_the_items_ends_the_stream_with_it() -> None:
     assert flows.are_closed()
 
 
+def test_the_end_of_the_items_does_not_overtake_their_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop = stream._Run._stop
+
+    def slow_stop(run: Any, error: BaseException | None = None) -> None:
+        time.sleep(0.05 if error else 0)
+        stop(run, error)
+
+    def items() -> Iterator[int]:
+        yield 1
+        raise LookupError
+
+    monkeypatch.setattr(stream._Run, "_stop", slow_stop)
+    with pytest.raises(LookupError):
+        list(Stream(two_stages(), budget=10).run(items(), Flows(), one))
+
+
 def test_an_error_in_size_ends_the_stream_with_it() -> None:
     closed: list[str] = []
     with pytest.raises(ZeroDivisionError):
@@ -372,7 +406,7 @@ def test_a_call_over_its_time_limit_ends_the_stream() -> None:
     started = time.monotonic()
     with pytest.raises(StageHung, match=r"stage b did not return within 0\.1 s"):
         list(Stream(stages, budget=10).run(endless(closed), flows, one))
-    assert time.monotonic() - started < LONG_S / 2
+    assert time.monotonic() - started < 5
     assert stream_threads() == ["stream-b-0"]
     assert flows.are_closed()
     assert closed == ["items"]
@@ -413,10 +447,28 @@ def test_closing_waits_for_a_call_no_longer_than_its_time_limit() -> None:
     wait_for_threads_to_end()
 
 
-def test_calls_within_their_time_limit_are_left_alone() -> None:
-    def work(items: list[int]) -> list[int]:
-        time.sleep(0.02)
-        return items
+def test_a_call_that_returns_while_its_flow_is_closed_is_dropped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    block = Blocker()
 
-    stage = Stage("a", work, timeout_s=0.5)
-    assert len(list(Stream([stage], budget=10).run(range(30), one_call, one))) == 30
+    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+        try:
+            yield Call("a", item)
+        finally:
+            block.release.set()
+            wait_for_threads_to_end()
+
+    with pytest.raises(StageHung):
+        list(Stream([Stage("a", block, timeout_s=0.05)], budget=10).run([1], flow, one))
+    assert "a further error" not in caplog.text
+
+
+def test_calls_within_their_time_limit_are_left_alone() -> None:
+    def items() -> Iterator[int]:
+        for number in range(3):
+            yield number
+            time.sleep(0.3)
+
+    stage = Stage[int, int]("a", lambda items: items, timeout_s=0.2)
+    assert len(list(Stream([stage], budget=10).run(items(), one_call, one))) == 3

@@ -130,5 +130,6 @@ def test_the_eta_follows_the_rate_of_this_run(monkeypatch: pytest.MonkeyPatch) -
     metrics.finished = 100
     metrics.begin_run()
     clock[0] += 10
+    assert metrics._progress() == ", 100/400"
     metrics.finished += 50
     assert metrics._progress() == ", 150/400, ETA 50 s"

@@ -1,5 +1,6 @@
 """Whatever the limits, failures and timing: the same results, each once, and nothing left."""
 
+import sys
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -23,6 +24,14 @@ from deepcompress_dagster.streaming import (
 )
 
 NAMES = "abc"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _threads_switch_often() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
 
 
 class Fate(Enum):
