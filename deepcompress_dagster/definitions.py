@@ -23,7 +23,7 @@ def build_definitions(
     """
     chosen = load_settings() if settings is None else settings
     resources = {
-        "gpu": GpuResource.from_settings(chosen),
+        "gpu": GpuResource(),
         "warehouse": WarehouseResource(data_dir=str(chosen.data_dir)),
     }
     with _without_notices():

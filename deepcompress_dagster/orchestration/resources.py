@@ -20,25 +20,29 @@ if TYPE_CHECKING:
 
 
 class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The accelerator: which models run on what, in batches of what size."""
+    """The accelerator: which models run on what, in batches of what size.
 
-    profile: str = Field(description="embedded or full.")
-    device: str = Field(description="auto, cpu, mps, cuda or cuda:N.")
-    dtype: str = Field(description="auto, float32, bfloat16 or float16.")
-    layout_batch_size: int = Field(description="Pages per batch, 0 chooses by device.")
-    ocr_batch_size: int = Field(description="Text regions per batch, 0 chooses by device.")
-    table_batch_size: int = Field(description="Tables per batch, 0 chooses by device.")
-    figure_batch_size: int = Field(description="Figures per batch, 0 chooses by device.")
-    gpu_memory_fraction: float = Field(description="Share of its memory that models may take.")
+    What is left empty is as the settings say.
+    """
 
-    @classmethod
-    def from_settings(cls, settings: Settings) -> "GpuResource":
-        """The resource that changes nothing of ``settings``."""
-        return cls(**settings.model_dump(mode="json", include=set(cls.model_fields)))
+    profile: str | None = Field(None, description="embedded or full.")
+    device: str | None = Field(None, description="auto, cpu, mps, cuda or cuda:N.")
+    dtype: str | None = Field(None, description="auto, float32, bfloat16 or float16.")
+    layout_batch_size: int | None = Field(None, description="Pages per batch; 0: by device.")
+    ocr_batch_size: int | None = Field(None, description="Text regions per batch; 0: by device.")
+    table_batch_size: int | None = Field(None, description="Tables per batch; 0: by device.")
+    figure_batch_size: int | None = Field(None, description="Figures per batch; 0: by device.")
+    gpu_memory_fraction: float | None = Field(
+        None, description="Share of the accelerator's memory that models may take."
+    )
 
     def applied_to(self, settings: Settings) -> Settings:
         """``settings`` with what the launchpad says on top. Raises SettingsError."""
-        chosen = {name: getattr(self, name) for name in type(self).model_fields}
+        chosen = {
+            name: value
+            for name in type(self).model_fields
+            if (value := getattr(self, name)) is not None
+        }
         return load_settings(**{**settings.model_dump(), **chosen})
 
     def parser(self, settings: Settings) -> "Parser":

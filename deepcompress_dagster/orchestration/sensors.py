@@ -25,6 +25,7 @@ from deepcompress_dagster.orchestration.partitions import (
     missing_partitions,
 )
 from deepcompress_dagster.orchestration.work import transient_error_types
+from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class Tick:
     def result(self, cursor: Cursor) -> dg.SensorResult:
         """What this tick asks of Dagster."""
         self._reap()
+        self._warehouse.set_current_versions(stages.code_versions(self._settings))
         unfinished = runs.unfinished_runs(self._instance)
         busy = runs.documents_in(self._instance, unfinished)
         ended_until = self._make_good(cursor.ended_until, busy)

@@ -2,15 +2,20 @@
 
 import json
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dagster as dg
 import pytest
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from deepcompress_dagster.definitions import build_definitions
+from deepcompress_dagster.orchestration import ingest, runs
+from deepcompress_dagster.orchestration.partitions import documents
 from deepcompress_dagster.orchestration.resources import GpuResource
 from deepcompress_dagster.records import (
+    ASSETS,
     BBox,
     DocumentOpened,
     DocumentResult,
@@ -32,7 +37,7 @@ from deepcompress_dagster.records import (
     region_id,
 )
 from deepcompress_dagster.settings import Settings, load_settings
-from deepcompress_dagster.warehouse import Warehouse
+from deepcompress_dagster.warehouse import AssetState, Warehouse
 
 TEXT_BOX = BBox(72, 72, 300, 90)
 TABLE_BOX = BBox(72, 100, 300, 200)
@@ -43,7 +48,7 @@ LAYOUT_SCORE = 0.9
 class FakeParser:
     """Yields what the task's file says: ``{"pages": 3, "fatal": "...", "errors": [2], ...}``."""
 
-    log: list[tuple[str, tuple[str, ...], int]] = []
+    log: ClassVar[list[tuple[str, tuple[str, ...], int]]] = []
     open_parsers = 0
     before_page: Callable[[str, int], None] | None = None
 
@@ -229,4 +234,80 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def definitions(settings: Settings) -> dg.Definitions:
-    return build_definitions(settings, {"gpu": FakeGpu.from_settings(settings)})
+    return build_definitions(settings, {"gpu": FakeGpu()})
+
+
+@dataclass
+class Bench:
+    """Files in, runs on them, and what Dagster and the warehouse say of it afterwards."""
+
+    instance: dg.DagsterInstance
+    warehouse: Warehouse
+    definitions: dg.Definitions
+    inbox: Path
+
+    def register(self, **specs: dict[str, Any]) -> list[str]:
+        """Write and register a file for each name; their document ids, in order."""
+        paths = [write_pdf(self.inbox / f"{name}.pdf", name=name, **s) for name, s in specs.items()]
+        found = ingest.register_documents(self.instance, self.warehouse, paths)
+        return [item.document_id or "" for item in found]
+
+    def run(self, documents: list[str], *assets: str, **options: Any) -> ingest.RunOutcome:
+        """Materialise documents as the command line does, without skipping anything."""
+        options = {"skip_unchanged": False, **options}
+        return ingest.materialize_documents(
+            self.instance, self.definitions, documents, assets or ASSETS, **options
+        )
+
+    def launch(
+        self, *, assets: Collection[str] = ASSETS, config: dict[str, Any] | None = None, **tags: str
+    ) -> dg.ExecuteInProcessResult:
+        """Run the job as the UI does: with tags, and mostly without configuration."""
+        return self.definitions.resolve_job_def(runs.JOB_NAME).execute_in_process(
+            instance=self.instance,
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            tags={name.replace("__", "/"): value for name, value in tags.items()},
+            run_config={"ops": {runs.OP_NAME: {"config": config}}} if config else None,
+            raise_on_error=False,
+        )
+
+    def partitions(self, asset: str) -> dict[str, set[str]]:
+        """The partitions of an asset by what the UI shows of them."""
+        with dg.partition_loading_context(dynamic_partitions_store=self.instance):
+            value = get_and_update_asset_status_cache_value(
+                self.instance, dg.AssetKey(asset), documents
+            )
+            assert value
+            return {
+                "materialized": keys(value.deserialize_materialized_partition_subsets(documents)),
+                "failed": keys(value.deserialize_failed_partition_subsets(documents)),
+                "in progress": keys(value.deserialize_in_progress_partition_subsets(documents)),
+            }
+
+    def materializations(self, run_id: str) -> list[tuple[str, str]]:
+        """Asset and document of each materialization of a run, in order."""
+        records = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        events = [entry.get_dagster_event() for entry in records]
+        return [
+            (event.asset_key.to_user_string(), event.partition or "")
+            for event in events
+            if event.asset_key
+        ]
+
+    def state(self, document_id: str) -> dict[str, AssetState]:
+        """What is committed of a document."""
+        return {state.asset: state for state in self.warehouse.asset_states([document_id])}
+
+
+def keys(subset: Any) -> set[str]:
+    return set(subset.get_partition_keys())
+
+
+@pytest.fixture
+def bench(
+    instance: dg.DagsterInstance,
+    warehouse: Warehouse,
+    definitions: dg.Definitions,
+    settings: Settings,
+) -> Bench:
+    return Bench(instance, warehouse, definitions, settings.inbox)

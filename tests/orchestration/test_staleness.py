@@ -44,7 +44,7 @@ def statuses(instance: dg.DagsterInstance, document_id: str) -> Statuses:
 
 def changed(settings: Settings, **knobs: object) -> dg.Definitions:
     other = settings.model_copy(update=knobs)
-    return build_definitions(other, {"gpu": FakeGpu.from_settings(other)})
+    return build_definitions(other, {"gpu": FakeGpu()})
 
 
 def materialize(

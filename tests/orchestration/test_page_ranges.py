@@ -1,0 +1,17 @@
+import pytest
+
+from deepcompress_dagster.orchestration import page_ranges
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("", set()), ("3", {3}), ("1-3", {1, 2, 3}), (" 1 - 2 , 8 ", {1, 2, 8}), ("2,1-2", {1, 2})],
+)
+def test_ranges_name_their_pages(text: str, numbers: set[int]) -> None:
+    assert page_ranges.parse(text) == numbers
+
+
+@pytest.mark.parametrize("text", ["0", "3-1", "a", "1-", "1,,2", "-1", "1-2-3"])
+def test_what_is_no_range_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="1-5,8"):
+        page_ranges.parse(text)

@@ -1,0 +1,378 @@
+"""The sensor on a folder, tick by tick, with what Dagster's daemon does in between."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from conftest import Bench, FakeParser, write_pdf
+from dagster._core.test_utils import create_run_for_test
+
+from deepcompress_dagster.orchestration import jobs, runs, sensors, work
+from deepcompress_dagster.orchestration.inbox import Backoff
+from deepcompress_dagster.orchestration.sensors import Cursor, Tick
+from deepcompress_dagster.records import ASSETS, DocumentStatus
+from deepcompress_dagster.settings import Settings
+from deepcompress_dagster.warehouse import DocumentRow
+
+
+class Daemon:
+    """Ticks the sensor and does what the daemon does with its answers."""
+
+    def __init__(self, bench: Bench, settings: Settings) -> None:
+        self.bench = bench
+        self.settings = settings
+        self.cursor = Cursor()
+        self.backoff = Backoff()
+        self.warnings: list[str] = []
+        self.run_keys: set[str] = set()
+
+    def tick(self, **options: Any) -> list[dg.RunRequest]:
+        """One tick; returns the runs that are to be launched."""
+        tick = Tick(
+            self.bench.instance,
+            self.bench.warehouse,
+            self.settings,
+            **{"backoff": self.backoff, "warn": self.warnings.append, **options},
+        )
+        result = tick.result(self.cursor)
+        self.result = result
+        self.cursor = Cursor.parse(result.cursor)
+        for request in result.dynamic_partitions_requests or ():
+            self.bench.instance.add_dynamic_partitions("documents", list(request.partition_keys))
+        for event in result.asset_events:
+            self.bench.instance.report_runless_asset_event(event)
+        requests = [r for r in result.run_requests or () if r.run_key not in self.run_keys]
+        self.run_keys |= {r.run_key or "" for r in requests}
+        return requests
+
+    def queue(self, requests: list[dg.RunRequest]) -> list[dg.DagsterRun]:
+        """The runs of these requests, as they lie in the queue."""
+        return [
+            create_run_for_test(
+                self.bench.instance,
+                job_name=runs.JOB_NAME,
+                status=dg.DagsterRunStatus.NOT_STARTED,
+                tags={**request.tags, "dagster/run_key": request.run_key},
+                run_config=request.run_config,
+            )
+            for request in requests
+        ]
+
+    def execute(self, requests: list[dg.RunRequest]) -> list[bool]:
+        """Run what was requested; whether each run succeeded."""
+        job = self.bench.definitions.resolve_job_def(runs.JOB_NAME)
+        return [
+            job.execute_in_process(
+                instance=self.bench.instance,
+                run_config=dict(request.run_config),
+                tags=dict(request.tags),
+                raise_on_error=False,
+            ).success
+            for request in requests
+        ]
+
+
+def documents_of(requests: list[dg.RunRequest]) -> list[list[str]]:
+    return [
+        [
+            "-".join(name.split("-")[:-1])
+            for name in r.run_config["ops"][runs.OP_NAME]["config"]["documents"]
+        ]
+        for r in requests
+    ]
+
+
+@pytest.fixture
+def daemon(bench: Bench, settings: Settings) -> Daemon:
+    return Daemon(bench, settings)
+
+
+def test_a_missing_inbox_is_a_reason_to_skip(daemon: Daemon) -> None:
+    daemon.settings.inbox.rmdir()
+    assert daemon.tick() == []
+    assert "inbox" in (daemon.result.skip_reason.skip_message or "")
+
+
+def test_an_empty_inbox_is_a_reason_to_skip(daemon: Daemon) -> None:
+    assert daemon.tick() == []
+    assert daemon.result.skip_reason
+
+
+def test_a_new_pdf_becomes_a_partition_an_event_and_a_run(daemon: Daemon) -> None:
+    write_pdf(daemon.settings.inbox / "report.pdf")
+    requests = daemon.tick()
+    assert documents_of(requests) == [["report"]]
+    (name,) = daemon.bench.instance.get_dynamic_partitions("documents")
+    event = daemon.bench.instance.get_latest_materialization_event(dg.AssetKey("source_pdfs"))
+    assert event
+    assert event.asset_materialization
+    row = daemon.bench.warehouse.documents([name])[0]
+    assert event.asset_materialization.partition == name
+    assert (event.asset_materialization.tags or {})["dagster/data_version"] == row.sha256
+    assert daemon.execute(requests) == [True]
+    assert daemon.bench.warehouse.documents([name])[0].status == "complete"
+    assert daemon.tick() == []
+
+
+def test_a_folder_with_old_times_that_is_moved_in_is_seen(daemon: Daemon, tmp_path: Path) -> None:
+    path = write_pdf(tmp_path / "away" / "old.pdf")
+    os.utime(path, (1, 1))
+    write_pdf(daemon.settings.inbox / "first.pdf", other=1)
+    daemon.queue(daemon.tick())
+    shutil.move(path.parent, daemon.settings.inbox / "moved")
+    assert documents_of(daemon.tick()) == [["old"]]
+
+
+def test_the_same_bytes_at_two_paths_are_one_document(daemon: Daemon) -> None:
+    write_pdf(daemon.settings.inbox / "a.pdf", same=1)
+    write_pdf(daemon.settings.inbox / "b" / "copy.pdf", same=1)
+    assert documents_of(daemon.tick()) == [["a"]]
+
+
+def test_changed_bytes_at_a_path_are_a_new_document(daemon: Daemon) -> None:
+    path = write_pdf(daemon.settings.inbox / "a.pdf", version=1)
+    daemon.execute(daemon.tick())
+    write_pdf(path, version=2)
+    requests = daemon.tick()
+    assert documents_of(requests) == [["a"]]
+    daemon.execute(requests)
+    rows = daemon.bench.warehouse.documents()
+    assert sorted(row.is_current for row in rows) == [False, True]
+
+
+def test_a_file_that_still_changes_waits(daemon: Daemon) -> None:
+    daemon.settings = daemon.settings.model_copy(update={"settle_s": 60.0})
+    write_pdf(daemon.settings.inbox / "a.pdf")
+    assert daemon.tick() == []
+    assert daemon.bench.warehouse.documents() == []
+
+
+def test_documents_go_in_batches_and_no_more_than_there_is_room(daemon: Daemon) -> None:
+    knobs = {"documents_per_run": 2, "max_queued_runs": 2}
+    daemon.settings = daemon.settings.model_copy(update=knobs)
+    for number in range(7):
+        write_pdf(daemon.settings.inbox / f"d{number}.pdf", n=number)
+    requests = daemon.tick()
+    assert documents_of(requests) == [["d0", "d1"], ["d2", "d3"]]
+    daemon.queue(requests)
+    assert daemon.tick() == []
+    assert "2 runs are queued" in (daemon.result.skip_reason.skip_message or "")
+
+
+def test_documents_in_flight_are_not_requested_again(daemon: Daemon) -> None:
+    write_pdf(daemon.settings.inbox / "a.pdf")
+    daemon.queue(daemon.tick())
+    write_pdf(daemon.settings.inbox / "b.pdf", other=1)
+    assert documents_of(daemon.tick()) == [["b"]]
+
+
+def test_documents_that_the_ui_is_running_are_not_requested(daemon: Daemon) -> None:
+    (name,) = daemon.bench.register(a={})
+    create_run_for_test(
+        daemon.bench.instance,
+        job_name=runs.ASSET_JOB_NAME,
+        status=dg.DagsterRunStatus.STARTED,
+        tags={"dagster/partition": name},
+    )
+    assert daemon.tick() == []
+
+
+def test_the_same_batch_is_requested_anew_after_its_run_is_gone(daemon: Daemon) -> None:
+    write_pdf(daemon.settings.inbox / "a.pdf")
+    (first,) = daemon.tick()
+    (run,) = daemon.queue([first])
+    daemon.bench.instance.report_run_failed(run, "could not start")
+    (second,) = daemon.tick()
+    assert first.run_key != second.run_key
+    assert first.tags[jobs.BATCH_TAG] == second.tags[jobs.BATCH_TAG]
+
+
+def test_a_tick_that_died_after_registering_is_made_good(daemon: Daemon) -> None:
+    path = write_pdf(daemon.settings.inbox / "a.pdf")
+    daemon.bench.warehouse.register([path])
+    assert documents_of(daemon.tick()) == [["a"]]
+    assert len(daemon.bench.instance.get_dynamic_partitions("documents")) == 1
+    assert daemon.result.asset_events
+
+
+@pytest.mark.parametrize(("kind", "tries"), [("encrypted", 1), ("unreadable", 3)])
+def test_only_failures_that_may_pass_are_tried_again_and_not_for_ever(
+    daemon: Daemon, kind: str, tries: int
+) -> None:
+    assert (kind in work.transient_error_types()) == (tries > 1)
+    write_pdf(daemon.settings.inbox / "bad.pdf", fatal=kind)
+    runs_made = 0
+    for _ in range(6):
+        runs_made += len(daemon.execute(daemon.tick()))
+    assert runs_made == tries
+
+
+def test_runs_stopped_from_outside_are_no_attempts(daemon: Daemon) -> None:
+    write_pdf(daemon.settings.inbox / "a.pdf", pages=2)
+
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    FakeParser.before_page = interrupt
+    for _ in range(5):
+        assert daemon.execute(daemon.tick()) == [False]
+    FakeParser.before_page = None
+    assert daemon.execute(daemon.tick()) == [True]
+
+
+def test_an_unreadable_file_is_put_off_and_not_in_the_way(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = write_pdf(daemon.settings.inbox / "a-bad.pdf", bad=1)
+    write_pdf(daemon.settings.inbox / "good.pdf")
+    opened: list[str] = []
+    register = daemon.bench.warehouse.register
+
+    def refuse(paths: list[Path], **options: Any) -> list[Any]:
+        opened.extend(path.name for path in paths)
+        found = register([path for path in paths if path != bad], **options)
+        if bad in paths:
+            found.append(sensors_registration(bad))
+        return found
+
+    monkeypatch.setattr(daemon.bench.warehouse, "register", refuse)
+    now = 0.0
+    daemon.backoff = Backoff(clock=lambda: now)
+    assert documents_of(daemon.tick()) == [["good"]]
+    assert "a-bad.pdf" in daemon.warnings[0]
+    daemon.tick()
+    assert opened.count("a-bad.pdf") == 1
+    now = 31.0
+    daemon.tick()
+    assert opened.count("a-bad.pdf") == 2
+
+
+def sensors_registration(path: Path) -> Any:
+    from deepcompress_dagster.warehouse import Registration
+
+    return Registration(path, None, error="permission denied")
+
+
+def test_a_tick_that_runs_out_of_time_goes_on_where_it_stopped(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "FILES_REGISTERED", 2)
+    daemon.settings = daemon.settings.model_copy(update={"max_queued_runs": 100})
+    for number in range(5):
+        write_pdf(daemon.settings.inbox / f"d{number}.pdf", n=number)
+    registered = []
+    for _ in range(3):
+        times: Iterator[float] = iter([0.0, sensors.TICK_SECONDS, sensors.TICK_SECONDS])
+        daemon.queue(daemon.tick(clock=lambda times=times: next(times)))
+        registered.append((len(daemon.bench.warehouse.documents()), daemon.cursor.after))
+    assert registered == [(2, "d1.pdf"), (4, "d3.pdf"), (5, "d4.pdf")]
+    daemon.tick()
+    assert daemon.cursor.after == ""
+
+
+def test_a_file_that_is_gone_is_marked_as_gone(daemon: Daemon) -> None:
+    path = write_pdf(daemon.settings.inbox / "a.pdf")
+    daemon.execute(daemon.tick())
+    path.unlink()
+    daemon.tick()
+    daemon.bench.warehouse.publish(force=True)
+    with daemon.bench.warehouse.reader() as conn:
+        assert conn.execute("SELECT present FROM sources").fetchall() == [(False,)]
+
+
+def test_what_a_dead_run_committed_without_a_word_is_reported_by_the_next_tick(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pdf(daemon.settings.inbox / "a.pdf")
+
+    def die(*args: object) -> None:
+        raise RuntimeError("killed between commit and event")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work.Reporter, "report", die)
+        assert daemon.execute(daemon.tick()) == [False]
+    assert daemon.tick() == []
+    for asset in ASSETS:
+        assert daemon.bench.partitions(asset)["failed"] == set()
+        assert len(daemon.bench.partitions(asset)["materialized"]) == 1
+    looked_until = daemon.cursor.ended_until
+    daemon.tick()
+    assert daemon.cursor.ended_until == looked_until > 0
+
+
+def test_a_dead_run_is_reported_and_its_documents_are_taken_up_again(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs.reap_dead_runs, "__kwdefaults__", {"grace_s": 0, "start_grace_s": 0})
+    write_pdf(daemon.settings.inbox / "a.pdf")
+    request = daemon.tick()[0]
+    create_run_for_test(
+        daemon.bench.instance,
+        job_name=runs.JOB_NAME,
+        status=dg.DagsterRunStatus.STARTED,
+        tags=dict(request.tags),
+        run_config=dict(request.run_config),
+    )
+    assert documents_of(daemon.tick()) == [["a"]]
+    assert "died without a word" in daemon.warnings[0]
+
+
+def row(name: str, attempts: int) -> DocumentRow:
+    blank = DocumentRow.__new__(DocumentRow)
+    for field in DocumentRow.__slots__:
+        object.__setattr__(blank, field, None)
+    return replace(blank, document_id=name, attempts=attempts, status=DocumentStatus.REGISTERED)
+
+
+@pytest.fixture
+def rows() -> Callable[[list[int]], list[DocumentRow]]:
+    return lambda attempts: [row(f"d{n:03d}", tried) for n, tried in enumerate(attempts)]
+
+
+def test_documents_that_were_tried_share_their_run_with_fewer_others(
+    rows: Callable[[list[int]], list[DocumentRow]],
+) -> None:
+    found = rows([0] * 150 + [1] * 25 + [2] * 2)
+    partitions = [item.document_id for item in found]
+    sizes = [len(lot) for lot in sensors.batches(found, partitions, 100)]
+    assert sizes == [100, 50, 10, 10, 5, 1, 1]
+
+
+def test_a_batch_stands_in_the_order_of_the_partitions(
+    rows: Callable[[list[int]], list[DocumentRow]],
+) -> None:
+    found = rows([0, 0, 0])
+    assert list(sensors.batches(found, ["d002", "x", "d000", "d001"], 100)) == [
+        ["d002", "d000", "d001"]
+    ]
+
+
+@pytest.mark.parametrize("text", [None, "", "nonsense", "[1]", '{"other": 1}'])
+def test_a_cursor_that_cannot_be_read_starts_afresh(text: str | None) -> None:
+    assert Cursor.parse(text) == Cursor()
+
+
+def test_a_cursor_survives_its_text() -> None:
+    cursor = Cursor("ü/a b.pdf", 1.5)
+    assert Cursor.parse(str(cursor)) == cursor
+
+
+def test_the_sensor_runs_from_the_start_and_asks_through_dagster(
+    bench: Bench, settings: Settings
+) -> None:
+    write_pdf(settings.inbox / "a.pdf")
+    repository = bench.definitions.get_repository_def()
+    sensor = repository.get_sensor_def(sensors.SENSOR_NAME)
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert sensor.minimum_interval_seconds == settings.sensor_interval_s
+    with dg.build_sensor_context(
+        instance=bench.instance, repository_def=repository, sensor_name=sensors.SENSOR_NAME
+    ) as context:
+        data = sensor.evaluate_tick(context)
+    assert len(data.run_requests or ()) == 1
+    assert data.dynamic_partitions_requests
