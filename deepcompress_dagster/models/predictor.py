@@ -56,6 +56,14 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class Orientation:
+    """How far a page is turned clockwise, 0, 90, 180 or 270 degrees, and how sure that is."""
+
+    degrees: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class TextCrop:
     """A piece of a page image to be read."""
 
@@ -64,9 +72,14 @@ class TextCrop:
 
 @dataclass(frozen=True, slots=True)
 class ReadText:
-    """What a text model read: lines in reading order, boxes in pixels of the crop."""
+    """What a text model read: lines in reading order, boxes in pixels of the crop.
+
+    ``words`` are the lines' words, with boxes as good as the model knows them; a model that does
+    not know leaves them out.
+    """
 
     lines: tuple[TextLine, ...]
+    words: tuple[TextLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +115,7 @@ class FigureContent:
     raw: str | None = None
 
 
+OrientationPredictor: TypeAlias = Predictor[Image, Orientation]
 LayoutPredictor: TypeAlias = Predictor[Image, list[Detection]]
 TextPredictor: TypeAlias = Predictor[TextCrop, ReadText]
 TablePredictor: TypeAlias = Predictor[TableCrop, CellGrid]
