@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -312,11 +313,45 @@ def _explain(error: ValidationError) -> str:
 
 
 def _allowed(name: str) -> str:
+    bounds = _bounds(name)
+    return f" (allowed: {bounds[0]} to {bounds[1]})" if bounds else ""
+
+
+def _bounds(name: str) -> tuple[Any, ...]:
+    """Smallest and largest value of a setting; empty where it has no range."""
     field = Settings.model_fields.get(name)
-    bounds = {
+    found = {
         kind: value
         for item in (field.metadata if field else ())
         for kind in ("ge", "le")
         if (value := getattr(item, kind, None)) is not None
     }
-    return f" (allowed: {bounds['ge']} to {bounds['le']})" if len(bounds) == 2 else ""
+    return (found["ge"], found["le"]) if len(found) == 2 else ()
+
+
+def markdown_table() -> str:
+    """The settings as the README shows them: variable, default, range with unit, meaning."""
+    lines = ["| variable | default | range | meaning |", "| --- | --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        cells = (
+            f"`DEEPCOMPRESS_{name.upper()}`",
+            _shown_default(field.default),
+            _shown_range(name, field),
+            str(field.description),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _shown_default(value: object) -> str:
+    return "" if value is None else f"`{value}`"
+
+
+def _shown_range(name: str, field: FieldInfo) -> str:
+    annotation = field.annotation
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return ", ".join(f"`{choice}`" for choice in annotation)
+    extra = field.json_schema_extra
+    unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+    bounds = _bounds(name)
+    return " ".join(filter(None, (" to ".join(map(str, bounds)), unit)))

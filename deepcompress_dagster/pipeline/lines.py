@@ -54,17 +54,22 @@ def layer_lines(words: Sequence[Word]) -> list[Line]:
     return lines
 
 
-def ocr_line(read: TextLine, bbox: BBox) -> Line:
-    """A line that OCR read at ``bbox``; its words share the box by their number of characters."""
-    pieces = read.text.split()
-    width = bbox.width / max(1, len(read.text))
+def ocr_line(read: TextLine, words: Sequence[TextLine] = ()) -> Line:
+    """A line that OCR read; without the model's ``words`` they share its box by their length."""
+    pieces = tuple(Word(word.bbox, word.text) for word in words) or _shared_out(read)
+    return Line(read.bbox, pieces, TextSource.OCR, read.confidence)
+
+
+def _shared_out(read: TextLine) -> tuple[Word, ...]:
+    """The line's words, each with the share of the box that its characters have."""
+    bbox, width = read.bbox, read.bbox.width / max(1, len(read.text))
     words, position = [], 0
-    for piece in pieces:
+    for piece in read.text.split():
         start = read.text.index(piece, position)
         position = start + len(piece)
         box = BBox(bbox.x0 + start * width, bbox.y0, bbox.x0 + position * width, bbox.y1)
         words.append(Word(box, piece))
-    return Line(bbox, tuple(words), TextSource.OCR, read.confidence)
+    return tuple(words)
 
 
 def assign(lines: Iterable[Line], boxes: Sequence[BBox]) -> tuple[list[list[Line]], list[Line]]:

@@ -7,6 +7,7 @@ fails on this page costs this page what that stage would have added, and is put 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from deepcompress_dagster.models.predictor import (
     Detection,
     FigureContent,
     Image,
+    Orientation,
     ReadText,
     TableCrop,
     TextCrop,
@@ -65,6 +67,9 @@ from deepcompress_dagster.streaming import Call, ItemFailed, Trace
 
 MIN_FIGURE_TEXT_SIDE = 40.0
 """Points: a smaller picture is not read for inner text."""
+
+TURN_SCORE = 0.6
+"""A page is turned upright from this score of the orientation model."""
 
 WHOLE_PAGE_SHARE = 0.5
 """From this share of untrusted area the page is read once as a whole."""
@@ -194,7 +199,7 @@ class PageFlow:
         turn = 0
         if _may_be_turned(content):
             answer = yield from self._ask(Call(stages.ORIENTATION, rendered.pixels))
-            turn = answer.value if answer else 0
+            turn = _turn(answer.value) if answer else 0
         frame = Frame(content.width, content.height, turn)
         pixels = frame.upright_pixels(rendered.pixels)
         scale = content.dpi / 72
@@ -480,6 +485,10 @@ def page_error(
     return PageError(document_id, page_number, stage, kind, message, attempts)
 
 
+def _turn(seen: Orientation) -> int:
+    return seen.degrees if seen.score >= TURN_SCORE else 0
+
+
 def _may_be_turned(content: PageContent) -> bool:
     """Without words, or with words that stand on end, the pixels must tell which way is up."""
     words = [word for word in content.words if len(word.text) >= 4]
@@ -504,11 +513,17 @@ def _is_covered(line: Line, trusted: Sequence[Line]) -> bool:
 
 def _ocr_lines(read: ReadText, scale: float, x: float, y: float) -> list[Line]:
     """Lines that a model read, from pixels of a crop at (x, y) points to upright points."""
-    return [
-        ocr_line(line, line.bbox.scaled(1 / scale).shifted(x, y).rounded())
-        for line in read.lines
-        if line.text.strip()
-    ]
+
+    def placed(line: TextLine) -> TextLine:
+        return replace(line, bbox=line.bbox.scaled(1 / scale).shifted(x, y).rounded())
+
+    words = iter(read.words)
+    lines = []
+    for line in read.lines:
+        own = [placed(word) for word in islice(words, len(line.text.split()))]
+        if line.text.strip():
+            lines.append(ocr_line(placed(line), own))
+    return lines
 
 
 def _captions(blocks: Sequence[_Block]) -> dict[str, str]:

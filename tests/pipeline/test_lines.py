@@ -73,7 +73,7 @@ def test_a_word_broken_over_lines_is_made_whole_and_a_real_hyphen_stays():
 
 
 def test_words_of_an_ocr_line_share_its_box_in_order():
-    found = ocr_line(TextLine(BBox(0, 0, 100, 10), "ab cdef gh", 0.9), BBox(0, 0, 100, 10))
+    found = ocr_line(TextLine(BBox(0, 0, 100, 10), "ab cdef gh", 0.9))
     assert [word.text for word in found.words] == ["ab", "cdef", "gh"]
     edges = [edge for word in found.words for edge in (word.bbox.x0, word.bbox.x1)]
     assert edges == sorted(edges)

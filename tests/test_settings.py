@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from deepcompress_dagster.settings import Settings, SettingsError, load_settings, markdown_table
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"DEEPCOMPRESS_{name.upper()}", raising=False)
+
+
+def test_the_environment_wins_over_the_env_file(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text("DEEPCOMPRESS_DPI=200\nDEEPCOMPRESS_OCR_BATCH_SIZE=8\n")
+    monkeypatch.setenv("DEEPCOMPRESS_DPI", "300")
+    settings = load_settings()
+    assert (settings.dpi, settings.ocr_batch_size) == (300, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("dpi", "20", "72 to 600"),
+        ("ocr_batch_size", "65", "0 to 64"),
+        ("gpu_memory_fraction", "1.5", "0.1 to 1.0"),
+        ("device", "tpu", "auto, cpu, mps, cuda or cuda:N"),
+        ("dtype", "int8", "bfloat16"),
+    ],
+)
+def test_a_bad_value_is_refused_with_what_is_allowed(monkeypatch, name, value, hint):
+    monkeypatch.setenv(f"DEEPCOMPRESS_{name.upper()}", value)
+    with pytest.raises(SettingsError, match=f"DEEPCOMPRESS_{name.upper()}") as refused:
+        load_settings()
+    assert hint in str(refused.value)
+    assert value in str(refused.value)
+
+
+def test_folders_are_absolute_wherever_the_command_is_called(tmp_path):
+    assert load_settings().inbox == tmp_path / "inbox"
+
+
+def test_an_auto_batch_size_may_be_written_out(monkeypatch):
+    monkeypatch.setenv("DEEPCOMPRESS_TABLE_BATCH_SIZE", "auto")
+    assert load_settings().table_batch_size == 0
+
+
+def test_the_readme_shows_the_settings_as_they_are():
+    shown = README.read_text(encoding="utf-8").split("<!-- settings -->")[1]
+    assert shown.split("<!-- /settings -->")[0].strip() == markdown_table()
