@@ -111,8 +111,12 @@ class WorkerPool:
         with self._guard:
             if self._closed:
                 raise PoolClosed("the worker pool is closed")
-            if self._idle:
-                return self._idle.pop()
+            while self._idle:
+                worker = self._idle.pop()
+                if worker.is_alive():
+                    return worker
+                self._all.discard(worker)
+                worker.close()
             started = self._starter.submit(_Worker, self._memory_mb, self._timeout_s)
         worker = started.result()
         if self._register(worker):
@@ -152,6 +156,9 @@ class _Worker:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
 
     def run(
         self, function: str, args: tuple[Any, ...], timeout_s: float
@@ -193,7 +200,7 @@ class _Worker:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             return WorkerDied("a worker process closed its connection")
-        return WorkerDied(f"a worker process ended with {_describe_exit(code)}")
+        return WorkerDied(f"a worker process ended with {describe_exit(code)}")
 
 
 def _start(theirs: Connection, memory_mb: int, timeout_s: float) -> "subprocess.Popen[bytes]":
@@ -210,7 +217,7 @@ def _start(theirs: Connection, memory_mb: int, timeout_s: float) -> "subprocess.
     )
 
 
-def _describe_exit(code: int) -> str:
+def describe_exit(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

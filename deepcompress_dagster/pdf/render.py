@@ -18,6 +18,9 @@ from deepcompress_dagster.records import BBox
 MAX_SIDE = 65_000
 """Pixels. JPEG ends at 65,535 a side."""
 
+MUPDF_PIXELS = 350_000_000
+"""MuPDF refuses RGB images from 2^31 / 6 pixels on."""
+
 SMOOTH = 8
 """Bits of anti-aliasing, MuPDF's default."""
 
@@ -26,6 +29,7 @@ T = TypeVar("T")
 
 def effective_dpi(width: float, height: float, dpi: float, max_pixels: int) -> float:
     """``dpi``, or less where a page of this size (points) would exceed the pixel limits."""
+    max_pixels = min(max_pixels, MUPDF_PIXELS)
     scale = dpi / 72
     area, side = width * height * scale * scale, max(width, height) * scale
     if area > max_pixels:

@@ -8,11 +8,13 @@ Confidence is a product of shares, each of which falls with a way of being wrong
 that lie in a cell (columns or rows missed); words that do not cross a cell border (columns cut);
 cells that are filled (rows split); words in rows where not every cell holds several lines (rows
 merged); and a factor for the way. On the 76 tables of the ICDAR 2013 practice set with known boxes,
-the mean TEDS is .70, .93 over the 21 with a confidence of .9 or more, .88 over the 36 with .8.
+the mean TEDS is .79, .93 over the 22 with a confidence of .9 or more, .89 over the 39 with .8.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from deepcompress_dagster.pdf.content import FoundTable
@@ -32,6 +34,9 @@ SNAP = 2.0
 SURE = 0.95
 """Confidence at which no other way is tried."""
 
+NARROW = 0.4
+"""Gap between words, in their heights, that is a space and not the gutter of two columns."""
+
 FILLED = 0.75
 """Share of filled cells from which on a table does not look like one with split rows."""
 
@@ -39,13 +44,17 @@ CROSSING_WEIGHT = 4.0
 """A quarter of the words crossing cell borders makes a table worthless."""
 
 
+_YEAR = re.compile(r"(1[5-9]|2[01])\d\d(?![\d.,])")
+
+
 class _Way(NamedTuple):
     options: dict[str, Any]
     trust: float
+    ruled: bool = False
 
 
 _WAYS = (
-    _Way({"strategy": "lines_strict"}, 1.0),
+    _Way({"strategy": "lines_strict"}, 1.0, ruled=True),
     _Way(
         {"vertical_strategy": "text", "horizontal_strategy": "lines", "refine": True},
         0.95,
@@ -73,7 +82,7 @@ def _best_table(page: Any, box: BBox, words: Sequence[Word]) -> FoundTable | Non
     best: FoundTable | None = None
     for way in _WAYS:
         for cells in _found(page, box.expanded(MARGIN), way.options):
-            table = build_table(cells, inside, way.trust)
+            table = build_table(cells, inside, trust=way.trust, ruled=way.ruled)
             if table and (best is None or table.confidence > best.confidence):
                 best = table
         if best and best.confidence >= SURE:
@@ -93,15 +102,19 @@ def _found(page: Any, clip: BBox, options: dict[str, Any]) -> list[list[BBox]]:
 
 
 def build_table(
-    cells: Sequence[BBox], words: Sequence[Word], trust: float = 1.0
+    cells: Sequence[BBox], words: Sequence[Word], *, trust: float = 1.0, ruled: bool = True
 ) -> FoundTable | None:
     """A grid from the boxes of cells, filled with ``words``; None with fewer than two cells.
 
     Borders closer than ``SNAP`` are one; a box over several rows or columns is a spanning cell;
-    gaps become empty cells. ``trust`` scales the confidence.
+    gaps become empty cells. Rows and columns without a word stay only if they are ``ruled``.
+    ``trust`` scales the confidence.
     """
     xs = _borders(value for cell in cells for value in (cell.x0, cell.x1))
     ys = _borders(value for cell in cells for value in (cell.y0, cell.y1))
+    if not ruled:
+        xs = _closed_up(_gutters(xs, words), [word.bbox.center[0] for word in words])
+        ys = _closed_up(ys, [word.bbox.center[1] for word in words])
     n_rows, n_columns = len(ys) - 1, len(xs) - 1
     if n_rows < 1 or n_columns < 1 or n_rows * n_columns < 2:
         return None
@@ -128,6 +141,36 @@ def _borders(values: Iterable[float]) -> list[float]:
         else:
             runs.append([value])
     return [sum(run) / len(run) for run in runs]
+
+
+def _gutters(borders: Sequence[float], words: Sequence[Word]) -> list[float]:
+    """``borders`` without inner ones at which, on most lines, words stand only a space apart."""
+    lines = _lines(words)
+    inner = [
+        x for x in borders[1:-1] if 2 * sum(_is_narrow(line, x) for line in lines) <= len(lines)
+    ]
+    return [*borders[:1], *inner, *borders[-1:]]
+
+
+def _is_narrow(line: Sequence[Word], x: float) -> bool:
+    left = [word for word in line if word.bbox.center[0] < x]
+    right = [word for word in line if word.bbox.center[0] >= x]
+    if not left or not right:
+        return False
+    return right[0].bbox.x0 - left[-1].bbox.x1 < NARROW * left[-1].bbox.height
+
+
+def _closed_up(borders: Sequence[float], centers: Sequence[float]) -> list[float]:
+    """``borders`` without the bands in which no centre lies: neighbours meet in their middle."""
+    filled = [
+        index
+        for index, (low, high) in enumerate(pairwise(borders))
+        if any(low <= center <= high for center in centers)
+    ]
+    if not filled:
+        return []
+    inner = [(borders[one + 1] + borders[two]) / 2 for one, two in pairwise(filled)]
+    return [borders[filled[0]], *inner, borders[filled[-1] + 1]]
 
 
 def _nearest(borders: Sequence[float], value: float) -> int:
@@ -248,7 +291,7 @@ def _header_rows(cells: Sequence[TableCell], contents: Sequence[Sequence[Word]])
     """How many rows at the top are a header.
 
     The rows at the top that have a cell over several columns, and the row after them; else the
-    first row if it is bold and the rest is not, or has no number and the rest mostly has.
+    first row if it is bold and the rest is not, or has words and years over numbers.
     """
     spanned = {cell.row for cell in cells if cell.column_span > 1}
     depth = next(row for row in range(len(spanned) + 1) if row not in spanned)
@@ -258,8 +301,11 @@ def _header_rows(cells: Sequence[TableCell], contents: Sequence[Sequence[Word]])
     first, rest = _split(cells, contents)
     if not first or not rest:
         return 0
-    stands_out = _mostly(_is_bold, first) and not _mostly(_is_bold, rest)
-    return int(stands_out or (_mostly(_is_number, rest) and not any(map(_is_number, first))))
+    if _mostly(_is_bold, first) and not _mostly(_is_bold, rest):
+        return 1
+    numbers_above = [words for words in first if _is_number(words)]
+    years_above = all(map(_is_year, numbers_above)) and not _mostly(_is_year, rest)
+    return int(_mostly(_is_number, rest) and (not numbers_above or years_above))
 
 
 def _split(
@@ -283,3 +329,7 @@ def _is_number(words: Sequence[Word]) -> bool:
     text = "".join(word.text for word in words)
     digits = sum(character.isdigit() for character in text)
     return digits > 0 and digits * 2 >= len(text)
+
+
+def _is_year(words: Sequence[Word]) -> bool:
+    return _YEAR.match("".join(word.text for word in words)) is not None

@@ -96,7 +96,7 @@ class PdfWorkers:
         self._pool = WorkerPool(
             workers=workers, timeout_s=timeout_s, memory_mb=memory_mb, max_tasks=max_pages
         )
-        self._slots = SlotStore(slot_dir)
+        self.slots = SlotStore(slot_dir)
 
     def __enter__(self) -> "PdfWorkers":
         return self
@@ -110,9 +110,14 @@ class PdfWorkers:
         self.close()
 
     @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the workers that exist."""
+        return self._pool.pids
+
+    @property
     def slots_in_use(self) -> int:
         """Rendered pages that were not released."""
-        return self._slots.in_use
+        return self.slots.in_use
 
     def open(
         self, path: Path, password: str | None = None, *, max_pages: int = DEFAULT_MAX_PAGES
@@ -142,17 +147,17 @@ class PdfWorkers:
         NoRoom, WorkerDied, or what ``open`` raises.
         """
         image = _page_image(image_path, jpeg_quality)
-        slot = self._slots.take()
+        slot = self.slots.take()
         try:
             try:
                 content = self._render(path, password, page_number, dpi, max_pixels, slot, image)
             except SlotFull:
-                self._slots.give_back(slot)
-                slot = self._slots.take(on_disk=True)
+                self.slots.give_back(slot)
+                slot = self.slots.take(on_disk=True)
                 content = self._render(path, password, page_number, dpi, max_pixels, slot, image)
-            return RenderedPage(content, slot, self._slots)
+            return RenderedPage(content, slot, self.slots)
         except BaseException:
-            self._slots.give_back(slot)
+            self.slots.give_back(slot)
             if image is not None:
                 image.temporary.unlink(missing_ok=True)
             raise
@@ -177,7 +182,7 @@ class PdfWorkers:
     def close(self) -> None:
         """End the workers and remove the slots; calls under way raise RuntimeError."""
         self._pool.close()
-        self._slots.close()
+        self.slots.close()
 
     def _render(
         self,

@@ -1,0 +1,209 @@
+"""Slots are reused, counted and never left behind."""
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepcompress_dagster.pdf import slots
+from deepcompress_dagster.pdf.slots import Slot, SlotStore, remove_stale
+
+StartPython = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Path:
+    folder = tmp_path / "memory"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    return tmp_path / "disk"
+
+
+@pytest.fixture
+def store(memory: Path, disk: Path) -> Iterator[SlotStore]:
+    store = SlotStore(disk, shared_memory=memory)
+    yield store
+    store.close()
+
+
+def write(slot: Slot, height: int, width: int, value: int = 7) -> None:
+    """What a worker does."""
+    with slot.path.open("r+b") as file:
+        file.write(bytes([value]) * (height * width * 3))
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def dead_process(start_python: StartPython) -> int:
+    with start_python("-c", "") as process:
+        return process.pid
+
+
+def test_pixels_are_what_a_worker_wrote(store: SlotStore) -> None:
+    slot = store.take()
+    write(slot, 4, 5, value=9)
+    pixels = slot.pixels(4, 5)
+    assert pixels.shape == (4, 5, 3)
+    assert pixels.dtype == np.uint8
+    assert (pixels == 9).all()
+    assert not pixels.flags.writeable
+
+
+def test_a_slot_is_used_again_and_grows(store: SlotStore) -> None:
+    first = store.take()
+    write(first, 4, 5)
+    first.pixels(4, 5)
+    store.give_back(first)
+    second = store.take()
+    assert second is first
+    write(second, 40, 50, value=3)
+    assert (second.pixels(40, 50) == 3).all()
+    assert second.size == 40 * 50 * 3
+
+
+def test_two_pages_never_share_a_slot(store: SlotStore) -> None:
+    assert store.take() is not store.take()
+    assert store.in_use == 2
+
+
+def test_giving_back_twice_counts_once(store: SlotStore) -> None:
+    slot = store.take()
+    store.give_back(slot)
+    store.give_back(slot)
+    assert store.take() is slot
+    assert store.take() is not slot
+
+
+def test_names_carry_the_process_id(store: SlotStore, memory: Path) -> None:
+    slot = store.take()
+    assert slot.path.parent.parent == memory
+    assert f"-{os.getpid()}-" in slot.path.parent.name
+
+
+def test_little_shared_memory_sends_slots_to_disk(
+    store: SlotStore, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "MIN_SHARED_MEMORY", 10**18)
+    assert store.take().path.is_relative_to(disk)
+
+
+def test_missing_shared_memory_sends_slots_to_disk(disk: Path, tmp_path: Path) -> None:
+    store = SlotStore(disk, shared_memory=tmp_path / "nowhere")
+    assert store.take().path.is_relative_to(disk)
+    store.close()
+
+
+def test_free_slots_are_kept_up_to_a_sum(store: SlotStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "KEEP_BYTES", 100)
+    small, large = store.take(), store.take()
+    for slot, side in ((small, 5), (large, 10)):
+        write(slot, side, side)
+        slot.pixels(side, side)
+        store.give_back(slot)
+    assert small.path.exists()
+    assert not large.path.exists()
+
+
+def test_views_outlive_the_store(store: SlotStore) -> None:
+    slot = store.take()
+    write(slot, 4, 5, value=9)
+    pixels = slot.pixels(4, 5)
+    store.close()
+    assert (pixels == 9).all()
+
+
+def test_closing_leaves_no_file_and_no_handle(memory: Path, disk: Path) -> None:
+    before = open_files()
+    store = SlotStore(disk, shared_memory=memory)
+    taken = [store.take(on_disk=index % 2 == 0) for index in range(6)]
+    for slot in taken:
+        write(slot, 4, 5)
+        slot.pixels(4, 5)
+    store.give_back(taken[0])
+    store.close()
+    assert list(memory.iterdir()) == list(disk.iterdir()) == []
+    del taken, slot
+    assert open_files() == before
+
+
+def test_a_slot_that_comes_back_after_closing_is_removed(memory: Path, disk: Path) -> None:
+    store = SlotStore(disk, shared_memory=memory)
+    slot = store.take()
+    store.close()
+    store.give_back(slot)
+    assert store.in_use == 0
+    assert not slot.path.exists()
+    with pytest.raises(RuntimeError, match="closed"):
+        store.take()
+
+
+def test_folders_of_dead_processes_are_removed_at_start(
+    memory: Path, disk: Path, dead_process: int
+) -> None:
+    dead = memory / f"{slots.PREFIX}{dead_process}-1"
+    mine = memory / f"{slots.PREFIX}{os.getpid()}-99"
+    other = memory / "deepcompress-notes-x"
+    for folder in (dead, mine, other):
+        folder.mkdir()
+        (folder / "1.slot").touch()
+    SlotStore(disk, shared_memory=memory).close()
+    assert not dead.exists()
+    assert mine.exists()
+    assert other.exists()
+
+
+def test_a_locked_folder_is_kept_though_its_process_id_means_nothing_here(
+    memory: Path, dead_process: int
+) -> None:
+    folder = memory / f"{slots.PREFIX}{dead_process}-1"
+    folder.mkdir()
+    with (folder / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        remove_stale(memory)
+        assert folder.exists()
+    remove_stale(memory)
+    assert not folder.exists()
+
+
+OWNER = """
+import sys
+import time
+from pathlib import Path
+from deepcompress_dagster.pdf.slots import SlotStore
+store = SlotStore(Path(sys.argv[1]), shared_memory=Path(sys.argv[2]))
+store.take()
+print("ready", flush=True)
+time.sleep(float(sys.argv[3]))
+"""
+
+
+def test_a_process_that_forgets_to_close_leaves_nothing(
+    memory: Path, disk: Path, start_python: StartPython
+) -> None:
+    with start_python("-c", OWNER, disk, memory, "0") as process:
+        assert process.wait(timeout=60) == 0
+    assert list(memory.iterdir()) == []
+
+
+def test_slots_of_a_killed_process_go_with_the_next_store(
+    memory: Path, disk: Path, start_python: StartPython
+) -> None:
+    with start_python("-c", OWNER, disk, memory, "60") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        SlotStore(disk, shared_memory=memory).close()
+        assert len(list(memory.iterdir())) == 1
+        process.kill()
+    SlotStore(disk, shared_memory=memory).close()
+    assert list(memory.iterdir()) == []

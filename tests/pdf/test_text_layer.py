@@ -1,0 +1,164 @@
+"""Which text layers are trusted."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from deepcompress_dagster.pdf.content import PageContent, RenderRequest
+from deepcompress_dagster.pdf.document import open_document
+from deepcompress_dagster.pdf.render import render_page
+from deepcompress_dagster.pdf.text_layer import InkMap, judge
+from deepcompress_dagster.records import BBox, Word, union
+
+NewPdf = Callable[..., Path]
+Pixels = npt.NDArray[np.uint8]
+
+DPI = 144
+PAGE = BBox(0, 0, 400, 600)
+TEXT = "The quick brown fox jumps over the lazy dog and runs away into the wood"
+
+
+def seen(path: Path, slot: Path) -> tuple[PageContent, Pixels]:
+    slot.touch()
+    content = render_page(open_document(path), RenderRequest(1, DPI, 40_000_000, slot))
+    shape = (content.pixel_height, content.pixel_width, 3)
+    return content, np.frombuffer(slot.read_bytes(), np.uint8).reshape(shape)
+
+
+def paragraph(page: Any, **options: Any) -> None:
+    for line in range(8):
+        page.insert_text((40, 100 + 16 * line), TEXT, fontsize=9, **options)
+
+
+@pytest.fixture
+def page(new_pdf: NewPdf, tmp_path: Path) -> tuple[PageContent, Pixels]:
+    return seen(new_pdf("a.pdf", paragraph), tmp_path / "slot")
+
+
+def around(words: tuple[Word, ...]) -> BBox:
+    return union(word.bbox for word in words)
+
+
+def test_a_text_layer_on_its_own_ink_is_usable(page: tuple[PageContent, Pixels]) -> None:
+    content, pixels = page
+    verdict = judge(content.words, around(content.words), InkMap(pixels, DPI / 72))
+    assert verdict.usable
+    assert verdict.readable
+    assert verdict.reason == "good"
+    assert verdict.printable_share == verdict.box_agreement == 1
+    assert verdict.ink_coverage > 0.95
+
+
+def test_light_text_on_a_dark_panel_is_usable(new_pdf: NewPdf, tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        page.draw_rect(page.rect, fill=(0.1, 0.1, 0.2), color=None)
+        paragraph(page, color=(1, 1, 1))
+
+    content, pixels = seen(new_pdf("a.pdf", draw), tmp_path / "slot")
+    assert judge(content.words, around(content.words), InkMap(pixels, DPI / 72)).usable
+
+
+def test_ink_without_words_needs_reading(page: tuple[PageContent, Pixels]) -> None:
+    content, pixels = page
+    verdict = judge((), around(content.words), InkMap(pixels, DPI / 72))
+    assert (verdict.usable, verdict.readable, verdict.reason) == (False, False, "no words")
+
+
+def test_a_blank_region_needs_no_reading(page: tuple[PageContent, Pixels]) -> None:
+    verdict = judge((), BBox(40, 400, 300, 500), InkMap(page[1], DPI / 72))
+    assert (verdict.usable, verdict.reason) == (True, "blank")
+
+
+def test_half_the_words_missing_is_readable_but_not_usable(
+    page: tuple[PageContent, Pixels],
+) -> None:
+    content, pixels = page
+    ink = InkMap(pixels, DPI / 72)
+    verdict = judge(content.words[::2], around(content.words), ink)
+    assert (verdict.usable, verdict.readable) == (False, True)
+    assert verdict.reason == "ink without words"
+
+
+def test_words_over_blank_paper_are_not_readable(page: tuple[PageContent, Pixels]) -> None:
+    content, pixels = page
+    moved = [replace(word, bbox=word.bbox.shifted(0, 250)) for word in content.words]
+    verdict = judge(moved, PAGE, InkMap(pixels, DPI / 72))
+    assert (verdict.readable, verdict.reason) == (False, "words without ink")
+
+
+def test_white_words_on_white_are_not_readable(new_pdf: NewPdf, tmp_path: Path) -> None:
+    path = new_pdf("a.pdf", lambda page: paragraph(page, color=(1, 1, 1)))
+    content, pixels = seen(path, tmp_path / "slot")
+    verdict = judge(content.words, around(content.words), InkMap(pixels, DPI / 72))
+    assert (verdict.readable, verdict.box_agreement) == (False, 0)
+
+
+@pytest.mark.parametrize("bad", ["\ufffd", "\ue042", "\x00"])
+def test_unmapped_characters_are_not_readable(page: tuple[PageContent, Pixels], bad: str) -> None:
+    content, pixels = page
+    broken = [replace(word, text=bad * len(word.text)) for word in content.words]
+    verdict = judge(broken, around(content.words), InkMap(pixels, DPI / 72))
+    assert (verdict.readable, verdict.reason) == (False, "unmapped characters")
+
+
+def test_symbols_without_letters_are_not_readable(page: tuple[PageContent, Pixels]) -> None:
+    content, pixels = page
+    broken = [replace(word, text="!#%&$"[: len(word.text)]) for word in content.words]
+    verdict = judge(broken, around(content.words), InkMap(pixels, DPI / 72))
+    assert (verdict.readable, verdict.reason) == (False, "symbols")
+
+
+@pytest.mark.parametrize("line", ["Contents" + "." * 60 + "7", "_" * 60, "1,204 (3.7 %) = [a + b]"])
+def test_leaders_rules_and_formulas_are_usable(new_pdf: NewPdf, tmp_path: Path, line: str) -> None:
+    path = new_pdf("a.pdf", lambda page: page.insert_text((40, 100), line, fontsize=9))
+    content, pixels = seen(path, tmp_path / "slot")
+    assert judge(content.words, around(content.words), InkMap(pixels, DPI / 72)).usable
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["这是一个很长的句子用来测试文字层的判断是否正确可靠", "देवनागरी में लिखा हुआ एक लंबा वाक्य है"],
+)
+def test_every_script_has_letters(text: str) -> None:
+    pixels = np.full((200, 800, 3), 255, np.uint8)
+    pixels[100:120, 40:760:4] = 0
+    word = Word(BBox(40, 98, 760, 122), text.replace(" ", ""))
+    assert judge([word], BBox(30, 90, 770, 130), InkMap(pixels, 1)).usable
+
+
+def test_rules_of_a_table_do_not_ask_for_words(new_pdf: NewPdf, tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        for row in range(6):
+            page.insert_text((100, 112 + 20 * row), f"{row}", fontsize=9)
+            page.draw_rect((40, 100 + 20 * row, 360, 120 + 20 * row))
+
+    content, pixels = seen(new_pdf("a.pdf", draw), tmp_path / "slot")
+    assert judge(content.words, BBox(40, 100, 360, 220), InkMap(pixels, DPI / 72)).usable
+
+
+def test_ink_is_counted_in_points_and_clipped_to_the_page() -> None:
+    pixels = np.full((200, 400, 3), 255, np.uint8)
+    pixels[50:100:2, 100:200] = 0
+    ink = InkMap(pixels, scale=1)
+    assert ink.share(BBox(100, 50, 200, 100)) == 0  # rules 100 points long
+    pixels = np.full((200, 400, 3), 255, np.uint8)
+    pixels[50:60:2, 100:110] = 0
+    ink = InkMap(pixels, scale=1)
+    assert ink.share(BBox(101, 50, 110, 59)) == 1
+    assert ink.share(BBox(120, 50, 200, 100)) == 0
+    assert ink.share(BBox(-50, -50, 5000, 5000)) == pytest.approx(ink.share(BBox(0, 0, 400, 200)))
+    assert ink.share(BBox(10, 10, 10, 20)) == 0
+
+
+def test_pixels_that_are_a_turned_view_are_taken(page: tuple[PageContent, Pixels]) -> None:
+    content, pixels = page
+    turned = np.rot90(pixels)
+    region = around(content.words)
+    box = BBox(region.y0, PAGE.x1 - region.x1, region.y1, PAGE.x1 - region.x0)
+    upright, sideways = InkMap(pixels, DPI / 72), InkMap(turned, DPI / 72)
+    assert sideways.share(box) == pytest.approx(upright.share(region), rel=0.05)
