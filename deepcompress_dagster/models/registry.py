@@ -39,6 +39,9 @@ class Family:
 FAMILIES: Mapping[str, Family] = {
     "picodet": Family(Task.LAYOUT, "layout.picodet", "PicoDetPredictor", _LAYOUT_OPTIONS),
     "yolov8": Family(Task.LAYOUT, "layout.yolov8", "YoloV8Predictor", _LAYOUT_OPTIONS),
+    "pplcnet_orientation": Family(Task.ORIENTATION, "orientation", "OrientationPredictor"),
+    "pp_ocrv6_small": Family(Task.TEXT, "text.ppocr", "PPOCRPredictor"),
+    "slanet": Family(Task.TABLE, "table.slanet", "SLANetPredictor"),
 }
 """By model_type; modules are relative to this package."""
 
