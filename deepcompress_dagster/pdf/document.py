@@ -163,7 +163,7 @@ def describe(document: Any, name: str, max_pages: int) -> DocumentInfo:
     repaired = bool(document.is_repaired)
     if repaired:
         notes.append(
-            f"{name} is damaged and was repaired: {count:,} pages were recovered, "
+            f"{name} is damaged and was repaired: pages recovered: {count:,}, "
             "some may be missing; compare with a complete copy"
         )
     metadata = document.metadata or {}

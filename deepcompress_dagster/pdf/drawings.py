@@ -60,28 +60,34 @@ def page_drawings(page: Any) -> PageDrawings:
             "they are left out"
         )
         return PageDrawings(notes=(note,), too_many=True)
-    turn = _Turn(*page.rotation_matrix)
+    turn = _Turn(page.rotation, page.rect.width, page.rect.height)
     drawings = tuple(_drawing(path, turn) for path in paths.kept)
     rulings = {ruling for path in paths.kept for ruling in _rulings(path, turn)}
     return PageDrawings(drawings, tuple(sorted(rulings, key=lambda item: item.bbox)))
 
 
 class _Turn(NamedTuple):
-    """A PDF matrix. PyMuPDF reports drawings before the page is turned."""
+    """How a page of this size, as displayed, is turned. PyMuPDF reports drawings before that.
 
-    a: float
-    b: float
-    c: float
-    d: float
-    e: float
-    f: float
+    (``Page.rotation_matrix`` does the same and is wrong where the page has a user unit.)
+    """
+
+    degrees: int
+    width: float
+    height: float
 
     def box(self, x0: float, y0: float, x1: float, y1: float) -> BBox:
         (ax, ay), (bx, by) = self._point(x0, y0), self._point(x1, y1)
         return BBox(min(ax, bx), min(ay, by), max(ax, bx), max(ay, by)).rounded()
 
     def _point(self, x: float, y: float) -> tuple[float, float]:
-        return self.a * x + self.c * y + self.e, self.b * x + self.d * y + self.f
+        if self.degrees == 90:
+            return self.width - y, x
+        if self.degrees == 180:
+            return self.width - x, self.height - y
+        if self.degrees == 270:
+            return y, self.height - x
+        return x, y
 
 
 def _drawing(path: Any, turn: _Turn) -> Drawing:

@@ -95,17 +95,17 @@ class SlotStore:
             self._in_use.add(slot)
             return slot
 
-    def give_back(self, slot: Slot) -> None:
-        """Free a slot for another page; the second time does nothing."""
+    def give_back(self, slot: Slot, *, keep: bool = True) -> None:
+        """Free a slot for another page, or remove it; the second time does nothing."""
         with self._guard:
             if slot not in self._in_use:
                 return
             self._in_use.remove(slot)
             kept = sum(other.size for other in self._free)
-            if self._closed or kept + slot.size > KEEP_BYTES:
-                slot.remove()
-            else:
+            if keep and not self._closed and kept + slot.size <= KEEP_BYTES:
                 self._free.append(slot)
+            else:
+                slot.remove()
 
     def close(self) -> None:
         """Remove all slots, also those in use: views that exist stay valid."""

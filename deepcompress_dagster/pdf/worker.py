@@ -41,12 +41,11 @@ def main(fd: int, parent: int, memory_mb: int, deadline_s: float) -> None:
         except (EOFError, OSError):
             return
         signal.setitimer(signal.ITIMER_REAL, deadline_s + ORPHAN_GRACE_S)
-        answer = run(function, arguments)
-        signal.setitimer(signal.ITIMER_REAL, 0)
         try:
-            _answer(connection, answer)
+            _answer(connection, run(function, arguments))
         except OSError:
             return
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def run(function: str, arguments: tuple[Any, ...]) -> tuple[Any, Exception | None]:
@@ -68,9 +67,7 @@ def _answer(connection: Connection, answer: tuple[Any, Exception | None]) -> Non
 
 def end_with_parent(parent: int) -> None:
     """Have this process end when the process ``parent`` does."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    else:
+    if sys.platform != "linux" or ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL):
         threading.Thread(target=watch_parent, args=(parent,), daemon=True).start()
     if os.getppid() != parent:
         os._exit(1)

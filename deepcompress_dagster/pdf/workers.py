@@ -152,7 +152,7 @@ class PdfWorkers:
             try:
                 content = self._render(path, password, page_number, dpi, max_pixels, slot, image)
             except SlotFull:
-                self.slots.give_back(slot)
+                self.slots.give_back(slot, keep=False)
                 slot = self.slots.take(on_disk=True)
                 content = self._render(path, password, page_number, dpi, max_pixels, slot, image)
             return RenderedPage(content, slot, self.slots)

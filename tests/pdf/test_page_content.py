@@ -111,6 +111,20 @@ def test_a_cropped_page_counts_from_its_crop_box(new_pdf: NewPdf, tmp_path: Path
     assert pixels.shape == (300, 250, 3)
 
 
+@pytest.mark.parametrize("rotation", [0, 90, 270])
+def test_a_user_unit_scales_everything_alike(
+    new_pdf: NewPdf, tmp_path: Path, rotation: int
+) -> None:
+    def draw(page: Any) -> None:
+        page.draw_rect(pymupdf.Rect(100, 200, 220, 201), fill=(0, 0, 0), color=None)
+        page.parent.xref_set_key(page.xref, "UserUnit", "2")
+
+    content, pixels = rendered(new_pdf("a.pdf", draw, rotation=rotation), tmp_path)
+    assert {content.width, content.height} == {800, 1200}
+    assert content.drawings[0].bbox == ink_box(pixels)
+    assert content.rulings[0].bbox == ink_box(pixels)
+
+
 def test_invisible_text_is_counted(new_pdf: NewPdf) -> None:
     def draw(page: Any) -> None:
         page.insert_text((72, 100), "seen", fontsize=12)

@@ -222,6 +222,7 @@ def test_a_full_slot_is_replaced_by_one_on_disk(
     with render(own_workers, new_pdf("a.pdf")) as page:
         assert page.pixels.min() < 128
     assert taken[1].path.is_relative_to(tmp_path / "slots")
+    assert not taken[0].path.is_symlink()
 
 
 def test_workers_are_replaced_after_their_pages(own_workers: PdfWorkers, new_pdf: NewPdf) -> None:
