@@ -103,7 +103,8 @@ def main() -> int:
     os.environ.setdefault("DEEPCOMPRESS_INBOX", str(DEMO / "inbox"))
     os.environ.setdefault("DEEPCOMPRESS_DATA_DIR", str(DEMO / "data"))
     os.environ.setdefault("DEEPCOMPRESS_SENSOR_INTERVAL_S", "5")
-    command = [sys.executable, "-m", "deepcompress_dagster.cli", "up"]
+    log = DEMO / "dagster.log"
+    command = [sys.executable, "-m", "deepcompress_dagster.cli", "up", "--log-file", str(log)]
     up = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
     try:
         run(up)

@@ -1,5 +1,6 @@
 """Which caption describes which table or figure, by geometry."""
 
+import re
 from collections.abc import Sequence
 
 from deepcompress_dagster.records import BBox, Label, Region
@@ -7,7 +8,18 @@ from deepcompress_dagster.records import BBox, Label, Region
 MAX_DISTANCE = 60.0
 """Points between a caption and what it describes, at most: about four lines."""
 
-_DESCRIBED = (Label.TABLE, Label.PICTURE)
+CAPTION_DISTANCE = 24.0
+"""Points within which a text that names a table or figure is its caption: two lines."""
+
+DESCRIBED = (Label.TABLE, Label.PICTURE)
+CAPTION_LIKE = (Label.TEXT, Label.SECTION_HEADER)
+"""Labels that layout models give to captions by mistake."""
+
+_NUMBERED = re.compile(
+    r"^\W*(table|tab|figure|fig|chart|exhibit|plate|scheme|tabelle|abbildung|abb|tableau|tabla"
+    r"|figura|tabella)\b\.?\s*([0-9]+|[IVXLC]+\b|[A-Z]\b)",
+    re.I,
+)
 _WORDS = {Label.TABLE: ("tab",), Label.PICTURE: ("fig", "abb", "chart", "plate", "scheme")}
 
 
@@ -18,7 +30,7 @@ def match_captions(regions: Sequence[Region], text: dict[str, str]) -> dict[str,
     that names its kind ("Table 3", "Fig. 2") goes only to that kind while there is one in reach.
     """
     captions = [region for region in regions if region.label is Label.CAPTION]
-    described = [region for region in regions if region.label in _DESCRIBED]
+    described = [region for region in regions if region.label in DESCRIBED]
     pairs = sorted(
         (
             (not _names(text.get(caption.region_id, ""), target.label), distance, i, j)
@@ -35,6 +47,12 @@ def match_captions(regions: Sequence[Region], text: dict[str, str]) -> dict[str,
             taken.add(i)
             matched[target_id] = captions[i].region_id
     return matched
+
+
+def is_caption(text: str, bbox: BBox, described: Sequence[BBox]) -> bool:
+    """Whether a text names a table or figure by number and stands right beside one."""
+    near = any(_distance(bbox, other) <= CAPTION_DISTANCE for other in described)
+    return near and bool(_NUMBERED.match(text))
 
 
 def _names(text: str, label: Label) -> bool:

@@ -26,7 +26,12 @@ from deepcompress_dagster.pdf.errors import PdfError
 from deepcompress_dagster.pdf.text_layer import InkMap, judge
 from deepcompress_dagster.pdf.workers import RenderedPage
 from deepcompress_dagster.pipeline import stages, tables
-from deepcompress_dagster.pipeline.captions import match_captions
+from deepcompress_dagster.pipeline.captions import (
+    CAPTION_LIKE,
+    DESCRIBED,
+    is_caption,
+    match_captions,
+)
 from deepcompress_dagster.pipeline.figures import FigureJob, crop
 from deepcompress_dagster.pipeline.frame import Frame
 from deepcompress_dagster.pipeline.lines import (
@@ -181,7 +186,7 @@ class PageFlow:
             self._rows.regions = ordered_regions(areas, self._job.page_number, view.frame)
         if not self._plan.reads_text:
             return
-        blocks = yield from self._read(view)
+        blocks = _with_captions((yield from self._read(view)))
         captions = _captions(blocks)
         if self._plan.selects("text"):
             self._rows.text = [
@@ -524,6 +529,20 @@ def _ocr_lines(read: ReadText, scale: float, x: float, y: float) -> list[Line]:
         if line.text.strip():
             lines.append(ocr_line(placed(line), own))
     return lines
+
+
+def _with_captions(blocks: Sequence[_Block]) -> list[_Block]:
+    """Blocks in which text that OCR read beside a table or figure, and that names it, is a caption.
+
+    Where the text layer says so, the layout stage has seen to it already.
+    """
+    described = [block.bbox for block in blocks if block.region.label in DESCRIBED]
+    return [
+        replace(block, region=replace(block.region, label=Label.CAPTION))
+        if block.region.label in CAPTION_LIKE and is_caption(block.text, block.bbox, described)
+        else block
+        for block in blocks
+    ]
 
 
 def _captions(blocks: Sequence[_Block]) -> dict[str, str]:

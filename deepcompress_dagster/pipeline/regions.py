@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from deepcompress_dagster.models.predictor import Detection
+from deepcompress_dagster.pipeline.captions import CAPTION_LIKE, DESCRIBED, is_caption
 from deepcompress_dagster.pipeline.frame import Frame
-from deepcompress_dagster.pipeline.lines import Line, assign, cluster
+from deepcompress_dagster.pipeline.lines import Line, assign, cluster, join_lines
 from deepcompress_dagster.pipeline.reading_order import reading_order
 from deepcompress_dagster.records import BBox, Label, Region, region_id, union
 
@@ -60,7 +61,18 @@ def mend(areas: Sequence[Area], lines: Sequence[Line], size: tuple[float, float]
     kept = [area for area in kept if not _is_swallowed(area, kept)]
     owned, orphans = assign(lines, [area.bbox for area in kept])
     fitted = [_fitted(area, mine) for area, mine in zip(kept, owned, strict=True)]
-    return fitted + grown_areas(orphans)
+    return _with_captions(fitted, owned) + grown_areas(orphans)
+
+
+def _with_captions(areas: Sequence[Area], owned: Sequence[Sequence[Line]]) -> list[Area]:
+    """Areas in which text that names a table or figure beside it is a caption."""
+    described = [area.bbox for area in areas if area.label in DESCRIBED]
+    return [
+        replace(area, label=Label.CAPTION)
+        if area.label in CAPTION_LIKE and is_caption(join_lines(lines), area.bbox, described)
+        else area
+        for area, lines in zip(areas, owned, strict=True)
+    ]
 
 
 def grown_areas(orphans: Sequence[Line]) -> list[Area]:

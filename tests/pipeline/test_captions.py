@@ -1,4 +1,4 @@
-from deepcompress_dagster.pipeline.captions import match_captions
+from deepcompress_dagster.pipeline.captions import is_caption, match_captions
 from deepcompress_dagster.records import BBox, Label, Region
 
 
@@ -38,3 +38,16 @@ def test_two_captions_are_shared_between_two_tables():
     ]
     text = {"c1": "Table 1", "c2": "Table 2"}
     assert match_captions(regions, text) == {"t1": "c1", "t2": "c2"}
+
+
+def test_text_that_names_a_table_beside_it_is_a_caption():
+    table = BBox(50, 100, 500, 200)
+    assert is_caption("Table 3: Harvest", BBox(50, 80, 300, 92), [table])
+    assert is_caption("Fig. 2 shows", BBox(50, 205, 300, 217), [table])
+
+
+def test_text_that_mentions_a_table_far_away_or_later_is_not_a_caption():
+    table = BBox(50, 100, 500, 200)
+    assert not is_caption("Table 3 shows", BBox(50, 400, 300, 412), [table])
+    assert not is_caption("As in Table 3", BBox(50, 80, 300, 92), [table])
+    assert not is_caption("Tables are useful", BBox(50, 80, 300, 92), [table])
