@@ -24,6 +24,7 @@ from deepcompress_dagster.warehouse.arrow import bound, insert
 from deepcompress_dagster.warehouse.errors import NothingStagedError, UnknownDocumentError
 from deepcompress_dagster.warehouse.rows import error_row
 from deepcompress_dagster.warehouse.schema import ASSET_TABLES, SOURCE, STAGE_ASSET, UPSTREAM
+from deepcompress_dagster.warehouse.sql import first_row, only_row
 from deepcompress_dagster.warehouse.types import AssetState, CommittedDocument
 
 _UPDATES = pa.schema(
@@ -129,7 +130,8 @@ def data_version(conn: duckdb.DuckDBPyConnection, document_id: str, asset: str) 
     if asset == "pages":
         fields.append(f"'is_failed': status = '{PageStatus.FAILED}'")
     place = "page_number" if asset == "pages" else "page_number, reading_order, region_id"
-    row = conn.execute(
+    (digest,) = only_row(
+        conn,
         f"""
         SELECT sha256(coalesce(string_agg(row_hash, '' ORDER BY {place}), '')) FROM (
             SELECT {place}, sha256(to_json({{{", ".join(fields)}}})::VARCHAR) AS row_hash
@@ -137,8 +139,8 @@ def data_version(conn: duckdb.DuckDBPyConnection, document_id: str, asset: str) 
         )
         """,
         [document_id],
-    ).fetchone()
-    return str(row[0])[:32] if row else ""
+    )
+    return str(digest)[:32]
 
 
 def page_ranges(pages: Sequence[int]) -> str:
@@ -153,9 +155,7 @@ def page_ranges(pages: Sequence[int]) -> str:
 
 
 def _sha256(conn: duckdb.DuckDBPyConnection, document_id: str) -> str:
-    row = conn.execute(
-        "SELECT sha256 FROM documents WHERE document_id = ?", [document_id]
-    ).fetchone()
+    row = first_row(conn, "SELECT sha256 FROM documents WHERE document_id = ?", [document_id])
     if row is None:
         raise UnknownDocumentError(f"no document {document_id} is registered: register its PDF")
     return str(row[0])
@@ -216,10 +216,8 @@ def _insert_text(
 
 
 def _count(conn: duckdb.DuckDBPyConnection, document_id: str, asset: str) -> int:
-    row = conn.execute(
-        f"SELECT count(*) FROM {asset} WHERE document_id = ?", [document_id]
-    ).fetchone()
-    return int(row[0]) if row else 0
+    sql = f"SELECT count(*) FROM {asset} WHERE document_id = ?"
+    return int(only_row(conn, sql, [document_id])[0])
 
 
 def _write_states(conn: duckdb.DuckDBPyConnection, states: Iterable[AssetState]) -> None:
@@ -375,7 +373,8 @@ def _refresh_document(
 
 def _shortfall(conn: duckdb.DuckDBPyConnection, document_id: str) -> str | None:
     """What keeps a document from being complete, or None."""
-    row = conn.execute(
+    page_count, failed_pages, covered = only_row(
+        conn,
         """
         SELECT d.page_count,
             (SELECT count(DISTINCT page_number) FROM errors WHERE document_id = d.document_id),
@@ -384,8 +383,7 @@ def _shortfall(conn: duckdb.DuckDBPyConnection, document_id: str) -> str | None:
         FROM documents d WHERE d.document_id = ?
         """,
         [document_id],
-    ).fetchone()
-    page_count, failed_pages, covered = row or (0, 0, {})
+    )
     if failed_pages:
         return f"errors on {failed_pages} of {page_count} pages"
     lacking = [asset for asset in ASSETS if asset not in covered]

@@ -11,6 +11,7 @@ from deepcompress_dagster.warehouse.files import replace_synced
 from deepcompress_dagster.warehouse.lock import FileLock
 from deepcompress_dagster.warehouse.migration import initialize, migrate
 from deepcompress_dagster.warehouse.schema import quoted
+from deepcompress_dagster.warehouse.sql import only_row
 
 THREADS = 4
 """DuckDB's threads per connection: work here is small, and each opening starts them anew."""
@@ -111,10 +112,8 @@ class Database:
 
 
 def _is_sparse(conn: duckdb.DuckDBPyConnection) -> bool:
-    size = conn.execute(
-        "SELECT block_size, total_blocks, free_blocks FROM pragma_database_size()"
-    ).fetchone()
-    if size is None:
-        return False
-    block_bytes, total, free = (int(value) for value in size)
-    return total * block_bytes >= _COMPACT_FROM_BYTES and free > _COMPACT_FREE_SHARE * total
+    block_bytes, total, free = only_row(
+        conn, "SELECT block_size, total_blocks, free_blocks FROM pragma_database_size()"
+    )
+    is_large = total * block_bytes >= _COMPACT_FROM_BYTES
+    return bool(is_large and free > _COMPACT_FREE_SHARE * total)

@@ -17,6 +17,7 @@ from deepcompress_dagster.warehouse.schema import (
     create_staging,
     create_views,
 )
+from deepcompress_dagster.warehouse.sql import only_row
 
 Step = Callable[[duckdb.DuckDBPyConnection], None]
 
@@ -73,14 +74,14 @@ def migrate(
 
 def _version(conn: duckdb.DuckDBPyConnection, path: Path) -> int:
     try:
-        row = conn.execute("SELECT max(version) FROM schema_version").fetchone()
+        (version,) = only_row(conn, "SELECT max(version) FROM schema_version")
     except duckdb.CatalogException:
-        row = None
-    if row is None or row[0] is None:
+        version = None
+    if version is None:
         raise WarehouseError(
             f"{path} is a DuckDB file but no warehouse of this project: move it away"
         )
-    return int(row[0])
+    return int(version)
 
 
 def _record(conn: duckdb.DuckDBPyConnection, version: int) -> None:

@@ -9,6 +9,7 @@ from deepcompress_dagster.records import ASSETS, DocumentStatus, Region
 from deepcompress_dagster.warehouse.arrow import insert
 from deepcompress_dagster.warehouse.errors import NotMaterializedError, UnknownDocumentError
 from deepcompress_dagster.warehouse.rows import region
+from deepcompress_dagster.warehouse.sql import only_row
 from deepcompress_dagster.warehouse.types import (
     AssetState,
     DocumentRow,
@@ -175,20 +176,20 @@ def summary(
 ) -> DocumentSummary:
     """Figures about one committed document. Raises UnknownDocumentError."""
     row = document(conn, document_id)
-    pages, failed = _one(
+    pages, failed = only_row(
         conn,
         "SELECT count(*), count(*) FILTER (status = 'failed') FROM pages WHERE document_id = ?",
         [document_id],
     )
-    (errors,) = _one(
+    (errors,) = only_row(
         conn,
         "SELECT count(*) FROM errors WHERE document_id = ? AND page_number IS NOT NULL",
         [document_id],
     )
-    (confidence,) = _one(
+    (confidence,) = only_row(
         conn, "SELECT avg(confidence) FROM text WHERE document_id = ?", [document_id]
     )
-    (markdown,) = _one(
+    (markdown,) = only_row(
         conn,
         "SELECT left(max(markdown), ?) FROM document_markdown WHERE document_id = ?",
         [markdown_characters, document_id],
@@ -229,11 +230,6 @@ def _documents(
     names = [column[0] for column in conn.description or ()]
     found = [dict(zip(names, row, strict=True)) for row in rows]
     return [DocumentRow(**{**row, "status": DocumentStatus(row["status"])}) for row in found]
-
-
-def _one(conn: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any]) -> tuple[Any, ...]:
-    row = conn.execute(sql, parameters).fetchone()
-    return row if row is not None else ()
 
 
 def _list(ids: Ids) -> list[str] | None:

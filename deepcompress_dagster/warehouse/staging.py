@@ -25,6 +25,7 @@ from deepcompress_dagster.warehouse.arrow import Row, insert
 from deepcompress_dagster.warehouse.errors import NotMaterializedError
 from deepcompress_dagster.warehouse.rows import asset_rows, error_row
 from deepcompress_dagster.warehouse.schema import STAGE_ASSET, STAGED_BY_ASSET, UPSTREAM
+from deepcompress_dagster.warehouse.sql import first_row
 
 Versions = Mapping[str, str]
 
@@ -176,7 +177,7 @@ def _forget(
 ) -> None:
     these = [document_id, list(staged.values()), list(pages)]
     chosen = "document_id = ? AND list_contains(?, version) AND list_contains(?, page_number)"
-    if not conn.execute(f"SELECT 1 FROM staging.finished WHERE {chosen} LIMIT 1", these).fetchone():
+    if not first_row(conn, f"SELECT 1 FROM staging.finished WHERE {chosen} LIMIT 1", these):
         return
     for table in (*(f"staging.{asset}" for asset in staged), *(t.name for t in STAGED_BY_ASSET)):
         conn.execute(f"DELETE FROM {table} WHERE {chosen}", these)

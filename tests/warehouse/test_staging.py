@@ -106,8 +106,8 @@ def test_a_commit_forgets_the_staged_pages_of_its_assets_at_every_version(
     warehouse.publish(force=True)
     with warehouse.reader() as conn:
         for name, _ in tables:
-            found = conn.execute(f"SELECT count(*) FROM staging.{name}").fetchone()
-            assert found == (0,), name
+            found = conn.execute(f"SELECT count(*) FROM staging.{name}").fetchall()
+            assert found == [(0,)], name
 
 
 def test_staged_pages_of_other_documents_and_assets_stay(
