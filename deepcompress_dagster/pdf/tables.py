@@ -21,7 +21,7 @@ from deepcompress_dagster.pdf.content import FoundTable
 from deepcompress_dagster.pdf.document import load_page
 from deepcompress_dagster.pdf.drawings import page_drawings
 from deepcompress_dagster.pdf.errors import PageFailed
-from deepcompress_dagster.pdf.mupdf import reading
+from deepcompress_dagster.pdf.mupdf import pymupdf, reading
 from deepcompress_dagster.pdf.words import page_words
 from deepcompress_dagster.records import BBox, TableCell, Word
 
@@ -74,14 +74,42 @@ def find_tables(document: Any, page_number: int, boxes: Sequence[BBox]) -> list[
         if page_drawings(page).too_many:
             return [None] * len(boxes)
         words = page_words(page.get_displaylist()).words
-        return [_best_table(page, box, words) for box in boxes]
+        searched = _Searched(document, page.number)
+        if page.rotation:
+            searched = _turned_copy(searched)
+        return [_best_table(searched, box, words) for box in boxes]
 
 
-def _best_table(page: Any, box: BBox, words: Sequence[Word]) -> FoundTable | None:
+class _Searched(NamedTuple):
+    """The page to search; loaded anew for every search, as the finder may leave a stale one."""
+
+    document: Any
+    position: int
+
+    def load(self) -> Any:
+        return self.document.load_page(self.position)
+
+
+def _turned_copy(original: _Searched) -> _Searched:
+    """A copy of a turned page, cropped for good.
+
+    The finder rewrites the boxes and content of such a page, and loses its crop box.
+    """
+    copy = pymupdf.open()
+    copy.insert_pdf(original.document, from_page=original.position, to_page=original.position)
+    xref = copy[0].xref
+    kind, crop_box = copy.xref_get_key(xref, "CropBox")
+    if kind == "array":
+        copy.xref_set_key(xref, "MediaBox", crop_box)
+        copy.xref_set_key(xref, "CropBox", "null")
+    return _Searched(copy, 0)
+
+
+def _best_table(searched: _Searched, box: BBox, words: Sequence[Word]) -> FoundTable | None:
     inside = [word for word in words if box.contains_point(*word.bbox.center)]
     best: FoundTable | None = None
     for way in _WAYS:
-        for cells in _found(page, box.expanded(MARGIN), way.options):
+        for cells in _found(searched, box.expanded(MARGIN), way.options):
             table = build_table(cells, inside, trust=way.trust, ruled=way.ruled)
             if table and (best is None or table.confidence > best.confidence):
                 best = table
@@ -90,10 +118,11 @@ def _best_table(page: Any, box: BBox, words: Sequence[Word]) -> FoundTable | Non
     return best if best and best.confidence > 0 else None
 
 
-def _found(page: Any, clip: BBox, options: dict[str, Any]) -> list[list[BBox]]:
+def _found(searched: _Searched, clip: BBox, options: dict[str, Any]) -> list[list[BBox]]:
     """Cells of each table that the finder sees in ``clip``; it fails on some pages, then none."""
     try:
         with reading("the table finder failed", PageFailed):
+            page = searched.load()
             finder = page.find_tables(clip=tuple(clip), use_layout=False, **options)
             tables = finder.tables if finder else []
             return [[BBox(*cell[:4]) for cell in table.cells if cell] for table in tables]

@@ -28,10 +28,4 @@ def find_tables(
 ) -> list[FoundTable | None]:
     """The table in each box of a page. Raises PdfError."""
     pymupdf.TOOLS.reset_mupdf_warnings()
-    opened = _documents.get(path, password)
-    turned = document.load_page(opened, page_number).rotation != 0
-    try:
-        return tables.find_tables(opened, page_number, boxes)
-    finally:
-        if turned:  # the finder rewrites boxes and content of such a page in the open document
-            _documents.forget(path)
+    return tables.find_tables(_documents.get(path, password), page_number, boxes)

@@ -68,16 +68,29 @@ def test_a_table_without_vertical_rules_is_found_with_less(new_pdf: NewPdf) -> N
     assert 0.5 < table.confidence < 1
 
 
-@pytest.mark.parametrize("rotation", [90, 180, 270])
-def test_boxes_and_cells_of_a_turned_page_are_as_displayed(new_pdf: NewPdf, rotation: int) -> None:
-    document = open_document(new_pdf("a.pdf", ruled, rotation=rotation))
-    displayed = (pymupdf.Rect(*BOX) * document[0].rotation_matrix).normalize()
-    (table,) = find_tables(document, 1, [BBox(*displayed)])
-    assert table is not None
-    assert table.bbox == BBox(*displayed).rounded()
-    assert sorted(" ".join(cell.text for cell in table.cells).split()) == sorted(
-        " ".join(text for row in ROWS for text in row).split()
-    )
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("cropped", [False, True])
+def test_boxes_and_cells_are_as_displayed_and_the_page_stays_as_it_is(
+    new_pdf: NewPdf, rotation: int, cropped: bool
+) -> None:
+    def draw(page: Any) -> None:
+        ruled(page)
+        if cropped:
+            page.set_cropbox(pymupdf.Rect(20, 50, 380, 500))
+
+    document = open_document(new_pdf("a.pdf", draw, rotation=rotation))
+    page = document[0]
+    before = (page.rect, page.rotation, page.cropbox, page.read_contents())
+    shift = (-20, -50) if cropped else (0, 0)
+    box = BBox(*(pymupdf.Rect(*BOX.shifted(*shift)) * page.rotation_matrix).normalize()).rounded()
+    for table in find_tables(document, 1, [box, box]):
+        assert table is not None
+        assert table.bbox == box
+        assert sorted(" ".join(cell.text for cell in table.cells).split()) == sorted(
+            " ".join(text for row in ROWS for text in row).split()
+        )
+    page = document[0]
+    assert (page.rect, page.rotation, page.cropbox, page.read_contents()) == before
 
 
 def test_each_box_has_its_answer_and_none_where_there_is_no_table(new_pdf: NewPdf) -> None:

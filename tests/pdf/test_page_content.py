@@ -245,17 +245,21 @@ def test_slanted_lines_and_short_ticks_are_no_rulings(new_pdf: NewPdf) -> None:
     assert len(content.drawings) == 2
 
 
-def test_a_flood_of_paths_is_left_out_with_a_note(
-    new_pdf: NewPdf, monkeypatch: pytest.MonkeyPatch
+def test_a_flood_of_paths_is_left_out_with_a_note_and_drawn_without_smoothing(
+    new_pdf: NewPdf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def draw(page: Any) -> None:
         for y in range(100, 110):
-            page.draw_line((50, y), (150, y))
+            page.draw_line((50, y), (150, 2 * y))
 
+    path = new_pdf("a.pdf", draw)
+    _, smooth = rendered(path, tmp_path)
     monkeypatch.setattr(drawings, "MAX_PATHS", 9)
-    content = content_of(new_pdf("a.pdf", draw))
+    content, jagged = rendered(path, tmp_path)
     assert content.drawings == content.rulings == ()
     assert "10 vector paths" in content.notes[0]
+    assert set(np.unique(jagged)) == {0, 255}
+    assert len(np.unique(smooth)) > 2
 
 
 @pytest.mark.timeout(60)
@@ -329,15 +333,19 @@ def test_the_page_image_replaces_its_file_whole(new_pdf: NewPdf, tmp_path: Path)
     assert [path.name for path in target.parent.iterdir()] == ["page-1.jpg"]
 
 
-def test_a_full_disk_is_said(new_pdf: NewPdf, tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_slot_without_room_is_said(new_pdf: NewPdf) -> None:
     document = open_document(new_pdf("a.pdf"))
     with pytest.raises(SlotFull, match="no room for the pixels"):
         render_page(document, RenderRequest(1, 72, 40_000_000, Path("/dev/full")))
+
+
+def test_an_image_that_cannot_be_written_is_said(new_pdf: NewPdf, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
     image = PageImage(blocked / "page.jpg", blocked / ".tmp", 80)
     with pytest.raises(NoRoom, match="cannot be written"):
-        render_page(document, RenderRequest(1, 72, 40_000_000, None, image))
+        content_of(new_pdf("a.pdf"), image=image)
 
 
 def test_a_broken_text_layer_costs_the_words_and_not_the_page(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from deepcompress_dagster.pdf import slots
@@ -41,7 +42,7 @@ def write(slot: Slot, height: int, width: int, value: int = 7) -> None:
 
 
 def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+    return psutil.Process().num_fds()
 
 
 @pytest.fixture
