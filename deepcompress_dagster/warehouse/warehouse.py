@@ -312,17 +312,21 @@ class Warehouse:
             conn.close()
 
     def query(self, sql: str) -> pa.Table:
-        """The result of one query on the newest snapshot. Raises duckdb.Error."""
+        """The result of one query on the newest snapshot.
+
+        Raises duckdb.Error, and ValueError where ``sql`` holds no statement.
+        """
         with self.reader() as conn:
-            return conn.sql(sql).to_arrow_table()
+            return _relation(conn, sql).to_arrow_table()
 
     def export(self, sql: str, form: export.Format, target: Path | BinaryIO) -> None:
         """Write the result of one query on the newest snapshot to a file or a binary stream.
 
-        It is not held in memory, but for the table format. Raises duckdb.Error, OSError.
+        It is not held in memory, but for the table format. Raises duckdb.Error, OSError, and
+        ValueError where ``sql`` holds no statement.
         """
         with self.reader() as conn:
-            export.write(conn.sql(sql).to_arrow_reader(), form, target)
+            export.write(_relation(conn, sql).to_arrow_reader(), form, target)
 
     def _known(self, paths: Sequence[Path]) -> dict[Path, registration.KnownFile]:
         """Those of ``paths`` that need no reading: seen just so before, and kept."""
@@ -341,6 +345,13 @@ class Warehouse:
 
     def _now(self) -> datetime:
         return self._clock().astimezone(UTC).replace(tzinfo=None)
+
+
+def _relation(conn: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
+    relation: duckdb.DuckDBPyRelation | None = conn.sql(sql)
+    if relation is None:
+        raise ValueError(f"there is no statement in {sql!r}")
+    return relation
 
 
 def _stat(path: Path) -> FileStat | None:

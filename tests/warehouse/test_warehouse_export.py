@@ -67,3 +67,9 @@ def test_a_query_answers_with_an_arrow_table(filled: Warehouse) -> None:
     assert filled.query("SELECT count(*) AS n FROM pages").to_pydict() == {"n": [2]}
     with pytest.raises(duckdb.CatalogException, match="nothing"):
         filled.query("FROM nothing")
+
+
+@pytest.mark.parametrize("sql", ["", ";", "-- nothing"])
+def test_a_query_without_a_statement_is_refused(warehouse: Warehouse, sql: str) -> None:
+    with pytest.raises(ValueError, match="no statement"):
+        warehouse.query(sql)
