@@ -158,12 +158,14 @@ class _Run(Generic[T]):
         size: Callable[[Item], int],
     ) -> None:
         self._metrics.begin_run()
-        for station in self._stations.values():
-            for number in range(station.stage.workers):
-                name = f"stream-{station.stage.name}-{number}"
-                self._workers.append(self._start_thread(name, partial(self._work, station)))
-        feed = partial(self._feed, items, flow, size)
-        self._feeder = self._start_thread("stream-feeder", feed)
+        self._workers = [
+            self._thread(f"stream-{station.stage.name}-{number}", partial(self._work, station))
+            for station in self._stations.values()
+            for number in range(station.stage.workers)
+        ]
+        self._feeder = self._thread("stream-feeder", partial(self._feed, items, flow, size))
+        for thread in (*self._workers, self._feeder):
+            thread.start()
 
     def results(self) -> Iterator[T]:
         """Results as they finish; raises what ended the run."""
@@ -192,11 +194,14 @@ class _Run(Generic[T]):
         self._stop(StreamCancelled("the stream was cancelled"))
 
     def shut_down(self) -> None:
-        """Leave nothing: no thread, no open flow."""
+        """Leave nothing: no thread, no open flow.
+
+        Only a thread that an interrupt caught while it was being started ends by itself, at once.
+        """
         self._stop()
         for thread in self._workers:
             self._join_worker(thread)
-        if self._feeder is not None:
+        if self._feeder is not None and self._feeder.is_alive():
             self._feeder.join(FEEDER_GRACE_S if self._is_pulling else None)
             if self._feeder.is_alive():
                 logger.warning("the items of a stream still block: their thread is left behind")
@@ -404,10 +409,8 @@ class _Run(Generic[T]):
             elif error is not None:
                 logger.error("a further error while a stream was ending", exc_info=error)
 
-    def _start_thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
-        thread = threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
-        thread.start()
-        return thread
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
 
     def _guard(self, work: Callable[[], None]) -> None:
         try:

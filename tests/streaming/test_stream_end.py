@@ -153,10 +153,12 @@ def test_cancel_in_a_signal_handler_of_the_consumer() -> None:
     flows, closed = Flows(), list[str]()
     the_stream = Stream(two_stages(), budget=10)
     before = signal.signal(signal.SIGALRM, lambda *_: the_stream.cancel())
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
+        results = the_stream.run(endless(closed), flows, one)
+        next(results)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(StreamCancelled):
-            for _ in the_stream.run(endless(closed), flows, one):
+            for _ in results:
                 pass
     finally:
         signal.signal(signal.SIGALRM, before)
@@ -175,17 +177,22 @@ def test_cancel_while_its_own_thread_holds_the_lock_does_not_block() -> None:
 
 
 def test_keyboard_interrupt_while_waiting_leaves_nothing() -> None:
-    flows, closed, block = Flows(), list[str](), Blocker()
+    flows, closed = Flows(), list[str]()
 
     def interrupt(*_: object) -> None:
-        block.release.set()
         raise KeyboardInterrupt
 
+    def work(items: list[int]) -> list[int]:
+        time.sleep(0.05)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+        time.sleep(0.05)
+        return items
+
+    stages = [Stage("a", work), *two_stages()[1:]]
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
         with pytest.raises(KeyboardInterrupt):
-            list(Stream([Stage("a", block)], budget=10).run(endless(closed), flows, one))
+            list(Stream(stages, budget=1).run(endless(closed), flows, one))
     finally:
         signal.signal(signal.SIGALRM, before)
     assert stream_threads() == []
