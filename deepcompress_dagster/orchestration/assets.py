@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeAlias
 
 import dagster as dg
 from pydantic import Field
@@ -26,6 +27,9 @@ FAILED_DOCUMENTS = "failed documents"
 
 LONGEST_LISTING = 20
 """Failed documents that a run's error names; all of them are in its metadata."""
+
+
+OpEvent: TypeAlias = Event | dg.Output[None]
 
 
 def _ignore(progress: Progress) -> None:
@@ -102,7 +106,7 @@ def parse_documents_asset(settings: Settings) -> dg.AssetsDefinition:
         config: ParseConfig,
         gpu: GpuResource,
         warehouse: WarehouseResource,
-    ) -> Iterator[Event]:
+    ) -> Iterator[OpEvent]:
         with _forwarded_logs(context.log):
             yield from _parse(context, config, gpu, warehouse, settings)
 
@@ -115,7 +119,7 @@ def _parse(
     gpu: GpuResource,
     warehouse: WarehouseResource,
     defined: Settings,
-) -> Iterator[Event]:
+) -> Iterator[OpEvent]:
     settings = gpu.applied_to(defined)
     house = warehouse.open()
     house.set_current_versions(stages.code_versions(defined))
@@ -177,14 +181,11 @@ def _check_outputs(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None
 def _summary(worker: Worker) -> str:
     outcome = worker.outcome
     loads = ", ".join(f"{name} {count}x" for name, count in worker.model_loads().items())
-    parts = [
-        f"{len(outcome.committed)} documents committed ({outcome.pages} pages)",
-        f"{len(outcome.reported)} committed before and now reported",
-        f"{len(outcome.settled)} unchanged",
-        f"{len(outcome.failures)} failed",
-        f"models loaded: {loads or 'none'}",
-    ]
-    return "; ".join(parts)
+    return (
+        f"documents: {len(outcome.committed)} committed, {len(outcome.reported)} committed before"
+        f" and reported now, {len(outcome.settled)} unchanged, {len(outcome.failures)} failed;"
+        f" pages: {outcome.pages}; models loaded: {loads or 'none'}"
+    )
 
 
 def _failure(outcome: Outcome, total: int) -> dg.Failure:

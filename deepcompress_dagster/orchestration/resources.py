@@ -25,15 +25,23 @@ class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     What is left empty is as the settings say.
     """
 
-    profile: str | None = Field(None, description="embedded or full.")
-    device: str | None = Field(None, description="auto, cpu, mps, cuda or cuda:N.")
-    dtype: str | None = Field(None, description="auto, float32, bfloat16 or float16.")
-    layout_batch_size: int | None = Field(None, description="Pages per batch; 0: by device.")
-    ocr_batch_size: int | None = Field(None, description="Text regions per batch; 0: by device.")
-    table_batch_size: int | None = Field(None, description="Tables per batch; 0: by device.")
-    figure_batch_size: int | None = Field(None, description="Figures per batch; 0: by device.")
+    profile: str | None = Field(default=None, description="embedded or full.")
+    device: str | None = Field(default=None, description="auto, cpu, mps, cuda or cuda:N.")
+    dtype: str | None = Field(default=None, description="auto, float32, bfloat16 or float16.")
+    layout_batch_size: int | None = Field(
+        default=None, description="Pages per batch; 0: by device."
+    )
+    ocr_batch_size: int | None = Field(
+        default=None, description="Text regions per batch; 0: by device."
+    )
+    table_batch_size: int | None = Field(
+        default=None, description="Tables per batch; 0: by device."
+    )
+    figure_batch_size: int | None = Field(
+        default=None, description="Figures per batch; 0: by device."
+    )
     gpu_memory_fraction: float | None = Field(
-        None, description="Share of the accelerator's memory that models may take."
+        default=None, description="Share of the accelerator's memory that models may take."
     )
 
     def applied_to(self, settings: Settings) -> Settings:

@@ -194,9 +194,10 @@ def reap_dead_runs(
     grace_s: float = GRACE_S,
     start_grace_s: float = START_GRACE_S,
 ) -> list[str]:
-    """Report runs whose process is gone as failed, and free their slots of the pool.
+    """Report runs whose process is gone as failed. Returns their ids.
 
-    Returns their ids. Lock files that nobody needs any more are removed.
+    Slots of the pool that ended runs still hold are freed, whoever found that they had ended;
+    until then nothing else starts. Lock files that nobody needs any more are removed.
     """
     dead = [
         record.dagster_run
@@ -209,9 +210,17 @@ def reap_dead_runs(
             "The process of this run is gone: nobody holds its lock. Finished pages are kept; the"
             " documents that it did not complete are taken up again.",
         )
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    _free_slots(instance)
     _remove_old_locks(data_dir, grace_s)
     return [run.run_id for run in dead]
+
+
+def _free_slots(instance: dg.DagsterInstance) -> None:
+    holders = instance.event_log_storage.get_concurrency_run_ids()
+    if holders:
+        ended = dg.RunsFilter(run_ids=list(holders), statuses=list(FINISHED))
+        for record in instance.get_run_records(ended):
+            instance.event_log_storage.free_concurrency_slots_for_run(record.dagster_run.run_id)
 
 
 def _is_dead(record: dg.RunRecord, data_dir: Path, grace_s: float, start_grace_s: float) -> bool:

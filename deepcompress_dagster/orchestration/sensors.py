@@ -48,6 +48,11 @@ ISOLATION = 10
 """After each failed attempt a document shares its run with ten times fewer others, so that one
 that kills its run cannot use up the attempts of a hundred."""
 
+FIRST_WAIT_S = 30.0
+LONGEST_WAIT_S = 3600.0
+"""A batch whose runs failed twice waits 30 s, then twice as long each time, up to 1 h: what makes
+runs fail before they come to a document (a full disk, a missing device) counts for no document."""
+
 NO_LIMIT = 2**31 - 1
 
 
@@ -100,6 +105,26 @@ def has_attempts_left(
     return row.attempts - interruptions.get(row.document_id, 0) < max_attempts
 
 
+def wait_after(failures: int) -> float:
+    """Seconds from the last of so many failed runs of a batch to the next one."""
+    return min(FIRST_WAIT_S * 2 ** (failures - 2), LONGEST_WAIT_S) if failures > 1 else 0.0
+
+
+def missing_models(settings: Settings) -> str | None:
+    """Which models a run would fail without, and how to get them; None when all are here."""
+    from deepcompress_dagster.models import catalog, store
+    from deepcompress_dagster.models.predictor import ModelError
+
+    if settings.allow_download:
+        return None
+    try:
+        for checkpoint in catalog.needed_checkpoints(settings):
+            store.locate(checkpoint, settings.models_dir)
+    except ModelError as error:
+        return str(error)
+    return None
+
+
 class Tick:
     """One look at runs, inbox and warehouse."""
 
@@ -111,14 +136,18 @@ class Tick:
         *,
         backoff: Backoff,
         warn: Callable[[str], object],
+        lacks: Callable[[Settings], str | None] = missing_models,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._instance = instance
         self._warehouse = warehouse
         self._settings = settings
         self._backoff = backoff
         self._warn = warn
+        self._lacks = lacks
         self._clock = clock
+        self._now = now
         self._deadline = clock() + TICK_SECONDS
 
     def result(self, cursor: Cursor) -> dg.SensorResult:
@@ -139,11 +168,14 @@ class Tick:
         rows = [row for row in self._pending() if row.document_id not in busy]
         new, reported = self._announce(intake.registered, rows)
         partitions = [*self._instance.get_dynamic_partitions(NAME), *new]
+        lack = self._lacks(self._settings) if rows else None
         lots = batches(rows, partitions, self._settings.documents_per_run)
-        requests = [self._request(lot, partitions) for lot in islice(lots, room)]
+        wanted = () if lack else (self._request(lot, partitions) for lot in lots)
+        requests = list(islice(filter(None, wanted), room))
+        idle = lack or f"nothing new; {len(busy)} documents are in work"
         return dg.SensorResult(
             run_requests=requests,
-            skip_reason=None if requests else "nothing new, nothing left to do",
+            skip_reason=None if requests else idle,
             cursor=str(Cursor(intake.after, ended_until)),
             dynamic_partitions_requests=[documents.build_add_request(new)] if new else [],
             asset_events=reported,
@@ -215,12 +247,20 @@ class Tick:
             for row in told
         ]
 
-    def _request(self, document_ids: Sequence[str], partitions: Sequence[str]) -> dg.RunRequest:
+    def _request(
+        self, document_ids: Sequence[str], partitions: Sequence[str]
+    ) -> dg.RunRequest | None:
+        """The next run of a batch; None while it has to wait."""
         tags = jobs.run_tags(document_ids, partitions)
         batch = tags[jobs.BATCH_TAG]
-        attempt = self._instance.get_runs_count(dg.RunsFilter(tags={jobs.BATCH_TAG: batch}))
+        earlier = self._instance.get_run_records(dg.RunsFilter(tags={jobs.BATCH_TAG: batch}))
+        failed = [run for run in earlier if runs.INTERRUPTED_TAG not in run.dagster_run.tags]
+        if failed:
+            since = self._now() - failed[0].update_timestamp.timestamp()
+            if since < wait_after(len(failed)):
+                return None
         return dg.RunRequest(
-            run_key=f"{batch}-{attempt}",
+            run_key=f"{batch}-{len(earlier)}",
             run_config=jobs.run_config(document_ids, skip_unchanged=True),
             tags=tags,
         )

@@ -409,4 +409,4 @@ def test_progress_of_the_lower_floors_is_in_the_log_of_the_run(bench: Bench) -> 
     outcome = bench.run([name])
     messages = [entry.user_message for entry in bench.instance.all_logs(outcome.run_ids[0])]
     assert any("layout: 1 page in 0.25 s" in message for message in messages)
-    assert any("1 documents committed" in message for message in messages)
+    assert any("documents: 1 committed" in message for message in messages)

@@ -60,7 +60,9 @@ def kill_a_run(home: dg.DagsterInstance, settings: Settings, name: str, instant:
 
 
 def look(home: dg.DagsterInstance, settings: Settings, warehouse: Warehouse) -> dg.SensorResult:
-    tick = sensors.Tick(home, warehouse, settings, backoff=Backoff(), warn=print)
+    tick = sensors.Tick(
+        home, warehouse, settings, backoff=Backoff(), warn=print, lacks=lambda settings: None
+    )
     return tick.result(sensors.Cursor())
 
 

@@ -93,6 +93,16 @@ def test_a_run_whose_process_died_is_reported_as_failed_and_its_slot_freed(
     assert runs.reap_dead_runs(instance, tmp_path, grace_s=0) == []
 
 
+def test_slots_of_a_run_that_others_found_dead_are_freed(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    run = run_in(instance, dg.DagsterRunStatus.FAILURE)
+    instance.event_log_storage.set_concurrency_slots("gpu", 1)
+    instance.event_log_storage.claim_concurrency_slot("gpu", run.run_id, "parse_documents")
+    assert runs.reap_dead_runs(instance, tmp_path) == []
+    assert not instance.event_log_storage.get_concurrency_info("gpu").claimed_slots
+
+
 def test_a_run_that_has_just_begun_or_ended_is_left_alone(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ class Daemon:
         self.backoff = Backoff()
         self.warnings: list[str] = []
         self.run_keys: set[str] = set()
+        self.later = 0.0
 
     def tick(self, **options: Any) -> list[dg.RunRequest]:
         """One tick; returns the runs that are to be launched."""
@@ -37,7 +39,13 @@ class Daemon:
             self.bench.instance,
             self.bench.warehouse,
             self.settings,
-            **{"backoff": self.backoff, "warn": self.warnings.append, **options},
+            **{
+                "backoff": self.backoff,
+                "warn": self.warnings.append,
+                "lacks": lambda settings: None,
+                "now": lambda: time.time() + self.later,
+                **options,
+            },
         )
         result = tick.result(self.cursor)
         self.result = result
@@ -209,7 +217,35 @@ def test_only_failures_that_may_pass_are_tried_again_and_not_for_ever(
     runs_made = 0
     for _ in range(6):
         runs_made += len(daemon.execute(daemon.tick()))
+        daemon.later += sensors.LONGEST_WAIT_S
     assert runs_made == tries
+
+
+def test_a_batch_whose_runs_keep_failing_waits_longer_each_time(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pdf(daemon.settings.inbox / "a.pdf")
+
+    def broken(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work.Worker, "run", broken)
+        asked = []
+        for _ in range(12):
+            asked.append(len(daemon.execute(daemon.tick())))
+            daemon.later += 16.0
+    assert asked == [1, 1, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0], "at 0, 16, 32, 64 and 128 s"
+    daemon.later += sensors.LONGEST_WAIT_S
+    assert daemon.execute(daemon.tick()) == [True]
+
+
+def test_missing_models_are_a_reason_to_wait_and_not_to_fail(daemon: Daemon) -> None:
+    write_pdf(daemon.settings.inbox / "a.pdf")
+    assert daemon.tick(lacks=sensors.missing_models) == []
+    assert "deepcompress models pull" in (daemon.result.skip_reason.skip_message or "")
+    assert len(daemon.bench.instance.get_dynamic_partitions("documents")) == 1
+    assert len(daemon.tick()) == 1
 
 
 def test_runs_stopped_from_outside_are_no_attempts(daemon: Daemon) -> None:
@@ -363,10 +399,11 @@ def test_a_cursor_survives_its_text() -> None:
 
 
 def test_the_sensor_runs_from_the_start_and_asks_through_dagster(
-    bench: Bench, settings: Settings
+    bench: Bench, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_pdf(settings.inbox / "a.pdf")
     repository = bench.definitions.get_repository_def()
+    monkeypatch.setitem(sensors.Tick.__init__.__kwdefaults__, "lacks", lambda settings: None)
     sensor = repository.get_sensor_def(sensors.SENSOR_NAME)
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
     assert sensor.minimum_interval_seconds == settings.sensor_interval_s

@@ -1,0 +1,103 @@
+"""The real parser under Dagster: a small PDF that this test writes, on the embedded models."""
+
+from pathlib import Path
+
+import dagster as dg
+import pymupdf
+import pytest
+from conftest import Bench
+
+from deepcompress_dagster.definitions import build_definitions
+from deepcompress_dagster.orchestration import ingest
+from deepcompress_dagster.records import ASSETS
+from deepcompress_dagster.settings import load_settings
+from deepcompress_dagster.warehouse import Warehouse
+
+pytestmark = pytest.mark.models
+
+PARAGRAPH = (
+    "The mill stands at the end of the valley, where the river bends to the south. It was built"
+    " of grey stone, and its wheel has not turned for a hundred years. "
+)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A bench with the real parser and two registered files, of which one is no PDF."""
+    folder = tmp_path_factory.mktemp("real")
+    settings = load_settings(inbox=folder / "inbox", data_dir=folder / "data", device="cpu")
+    settings.inbox.mkdir()
+    write_report(settings.inbox / "a-mill.pdf")
+    (settings.inbox / "b-broken.pdf").write_bytes(b"this is no PDF at all\n" * 20)
+    instance = dg.DagsterInstance.ephemeral()
+    bench = Bench(
+        instance, Warehouse(settings.data_dir), build_definitions(settings), settings.inbox
+    )
+    paths = sorted(settings.inbox.iterdir())
+    ingest.register_documents(instance, bench.warehouse, paths)
+    return bench
+
+
+def write_report(path: Path) -> None:
+    document = pymupdf.open()
+    for title in ("The old mill", "Its accounts"):
+        page = document.new_page()
+        page.insert_text((72, 90), title, fontsize=22, fontname="hebo")
+        page.insert_textbox((72, 120, 520, 330), PARAGRAPH * 3, fontsize=11)
+    rows = [("Year", "Flour", "Bran"), ("1901", "410", "88"), ("1902", "377", "91")]
+    for row in range(4):
+        page.draw_line((72, 380 + 24 * row), (372, 380 + 24 * row))
+        page.draw_line((72 + 100 * row, 380), (72 + 100 * row, 452))
+    for row, texts in enumerate(rows):
+        for column, text in enumerate(texts):
+            page.insert_text((80 + 100 * column, 397 + 24 * row), text, fontsize=11)
+    document.save(path)
+
+
+def names(bench: Bench) -> tuple[str, str]:
+    mill, broken = sorted(bench.instance.get_dynamic_partitions("documents"))
+    return mill, broken
+
+
+def test_a_batch_with_a_broken_file_fills_the_tables_and_names_the_broken_one(
+    real: Bench,
+) -> None:
+    mill, broken = names(real)
+    outcome = real.run([mill, broken])
+    assert set(outcome.failures) == {broken}
+    assert real.materializations(outcome.run_ids[0]) == [(asset, mill) for asset in ASSETS]
+    state = real.state(mill)
+    assert state["pages"].rows == 2
+    assert state["text"].rows >= 4
+    assert state["tables"].rows == 1
+    content = real.warehouse.summary(mill).markdown
+    assert "hundred years" in content
+
+    event = real.instance.get_latest_materialization_event(dg.AssetKey("figures"))
+    assert event
+    assert event.asset_materialization
+    loads = event.asset_materialization.metadata["model loads"].value
+    assert isinstance(loads, dict)
+    assert set(loads.values()) <= {1}
+
+
+def test_text_alone_runs_on_the_stored_regions_and_changes_nothing_else(real: Bench) -> None:
+    mill, _ = names(real)
+    before = real.state(mill)
+    outcome = real.run([mill], "text")
+    assert outcome.success
+    after = real.state(mill)
+    assert after["text"].run_id == outcome.run_ids[0]
+    assert after["text"].data_version == before["text"].data_version
+    others = [asset for asset in ASSETS if asset != "text"]
+    assert [after[asset] for asset in others] == [before[asset] for asset in others]
+
+
+def test_models_stay_loaded_from_run_to_run(real: Bench) -> None:
+    mill, _ = names(real)
+    outcome = real.run([mill])
+    assert outcome.success
+    event = real.instance.get_latest_materialization_event(dg.AssetKey("text"))
+    assert event
+    assert event.asset_materialization
+    assert event.asset_materialization.metadata["model loads"].value == {}
