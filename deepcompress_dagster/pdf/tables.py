@@ -8,7 +8,7 @@ Confidence is a product of shares, each of which falls with a way of being wrong
 that lie in a cell (columns or rows missed); words that do not cross a cell border (columns cut);
 cells that are filled (rows split); words in rows where not every cell holds several lines (rows
 merged); and a factor for the way. On the 76 tables of the ICDAR 2013 practice set with known boxes,
-the mean TEDS is .79, .93 over the 22 with a confidence of .9 or more, .89 over the 39 with .8.
+the mean TEDS is .79, .92 over the 23 with a confidence of .9 or more, .87 over the 42 with .8.
 """
 
 import re
@@ -142,7 +142,8 @@ def build_table(
     xs = _borders(value for cell in cells for value in (cell.x0, cell.x1))
     ys = _borders(value for cell in cells for value in (cell.y0, cell.y1))
     if not ruled:
-        xs = _closed_up(_gutters(xs, words), [word.bbox.center[0] for word in words])
+        xs = _gutters(_widened(xs, words), words)
+        xs = _closed_up(xs, [word.bbox.center[0] for word in words])
         ys = _closed_up(ys, [word.bbox.center[1] for word in words])
     n_rows, n_columns = len(ys) - 1, len(xs) - 1
     if n_rows < 1 or n_columns < 1 or n_rows * n_columns < 2:
@@ -172,6 +173,21 @@ def _borders(values: Iterable[float]) -> list[float]:
     return [sum(run) / len(run) for run in runs]
 
 
+def _widened(borders: Sequence[float], words: Sequence[Word]) -> list[float]:
+    """``borders`` with the outer ones moved out by words a space apart from words inside."""
+    if len(borders) < 2:
+        return list(borders)
+    left, right = borders[0], borders[-1]
+    for line in _lines(words):
+        for first, second in pairwise(line):
+            if _are_close(first, second) and first.bbox.center[0] < right:
+                right = max(right, second.bbox.x1)
+        for second, first in pairwise(reversed(line)):
+            if _are_close(first, second) and second.bbox.center[0] > left:
+                left = min(left, first.bbox.x0)
+    return [left, *borders[1:-1], right]
+
+
 def _gutters(borders: Sequence[float], words: Sequence[Word]) -> list[float]:
     """``borders`` without inner ones at which, on most lines, words stand only a space apart."""
     lines = _lines(words)
@@ -186,7 +202,11 @@ def _is_narrow(line: Sequence[Word], x: float) -> bool:
     right = [word for word in line if word.bbox.center[0] >= x]
     if not left or not right:
         return False
-    return right[0].bbox.x0 - left[-1].bbox.x1 < NARROW * left[-1].bbox.height
+    return _are_close(left[-1], right[0])
+
+
+def _are_close(first: Word, second: Word) -> bool:
+    return second.bbox.x0 - first.bbox.x1 < NARROW * first.bbox.height
 
 
 def _closed_up(borders: Sequence[float], centers: Sequence[float]) -> list[float]:

@@ -214,6 +214,28 @@ def test_rows_without_a_word_go_where_no_rule_made_them() -> None:
     assert (loose.n_rows, kept.n_rows) == (2, 3)
 
 
+def test_a_border_between_words_a_space_apart_is_none_where_no_rule_made_it() -> None:
+    lines = [
+        word(text, x, 20 * row + 5) for row in range(3) for text, x in (("one", 5), ("two", 26))
+    ]
+    values = [word("9", 70, 20 * row + 5) for row in range(3)]
+    cells = [
+        BBox(x0, 20 * row, x1, 20 * row + 20)
+        for row in range(3)
+        for x0, x1 in ((0, 24), (24, 60), (60, 80))
+    ]
+    table = build_table(cells, [*lines, *values], ruled=False)
+    assert table is not None
+    assert texts(table) == [["one two", "9"]] * 3
+
+
+def test_words_a_space_beyond_the_last_border_belong_to_the_last_column() -> None:
+    content = [*filled(2, 2), word("more", 60 + 5 + 26, 5), word("far", 300, 5)]
+    table = build_table(grid(2, 2), content, ruled=False)
+    assert table is not None
+    assert texts(table) == [["text", "text more"], ["text", "text"]]
+
+
 @pytest.mark.parametrize(
     ("first", "rest", "header"),
     [

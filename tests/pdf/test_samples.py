@@ -57,6 +57,8 @@ def test_the_table_sample_has_a_ruled_an_open_and_a_spanning_table() -> None:
     boxes = [BBox(60, 178, 490, 274), BBox(60, 308, 510, 402), BBox(60, 434, 500, 532)]
     found = find_tables(open_document(SAMPLES / "orchard-tables.pdf"), 1, boxes)
     assert [(t.n_rows, t.n_columns) for t in found if t] == [(5, 4), (5, 4), (5, 5)]
+    assert found[1] is not None
+    assert {"until August", "from October"} <= {cell.text for cell in found[1].cells}
     assert [t.confidence > 0.95 for t in found if t] == [True, False, True]
     assert found[2] is not None
     assert [cell.text for cell in found[2].cells if cell.column_span == 2] == ["Eaten", "Juice"]
