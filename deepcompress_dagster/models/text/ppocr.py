@@ -275,7 +275,7 @@ def _turned(image: Image, turn: int) -> Image:
 
 
 def _line_width(image: Image) -> int:
-    width = round(LINE_HEIGHT * image.shape[1] / image.shape[0])
+    width: int = round(LINE_HEIGHT * image.shape[1] / image.shape[0])
     return min(max(width, 1), LONGEST_LINE)
 
 
