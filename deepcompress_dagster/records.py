@@ -34,6 +34,10 @@ class Label(StrEnum):
     TITLE = "title"
 
 
+TRUNCATED = "truncated"
+"""``error_type`` of a file that ends too early; its document is partial, whatever was recovered."""
+
+
 class TextSource(StrEnum):
     """Where the words of a text block were read."""
 

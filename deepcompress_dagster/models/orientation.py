@@ -80,6 +80,8 @@ class OrientationPredictor:
 
     def predict(self, batch: Sequence[Image]) -> list[Orientation]:
         """How each page is turned; the score is the mean probability over the four views."""
+        if not batch:
+            return []
         canvas = np.stack(
             [np.rot90(square, -k) for square in map(_canvas, batch) for k in range(4)]
         )

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from deepcompress_dagster.warehouse import Registration, Warehouse
 
 
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Events of a run in this process go to Dagster's storage, not to the terminal as well."""
+
+
 @dataclass(frozen=True)
 class RunOutcome:
     """What runs in this process came to. ``failures`` are the reasons by document.
@@ -83,7 +87,10 @@ def materialize_documents(
         token = progress_listener.set(listen) if listen else None
         try:
             result = definitions.resolve_job_def(runs.JOB_NAME).execute_in_process(
-                run_config=jobs.run_config(lot, pages=pages, skip_unchanged=skip_unchanged),
+                run_config={
+                    **jobs.run_config(lot, pages=pages, skip_unchanged=skip_unchanged),
+                    **_QUIET,
+                },
                 instance=instance,
                 asset_selection=[dg.AssetKey(asset) for asset in ASSETS if asset in selection],
                 tags={**(run_tags or {}), **jobs.run_tags(lot, partitions)},

@@ -24,6 +24,8 @@ class DocumentInfo:
     outline: tuple[OutlineEntry, ...] = ()
     repaired: bool = False
     """The file was damaged; what could be recovered was, and ``notes`` says so."""
+    truncated: bool = False
+    """The damage is that the end of the file is missing."""
     notes: tuple[str, ...] = ()
     """What did not go as it should without costing the document."""
 

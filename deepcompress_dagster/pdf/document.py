@@ -28,6 +28,9 @@ from deepcompress_dagster.records import OutlineEntry
 HEADER_BYTES = 1024
 """Readers accept ``%PDF-`` anywhere in the first 1,024 bytes (Adobe's implementation notes)."""
 
+TRAILER_BYTES = 4096
+"""The end marker stands in the last of these bytes; some writers add padding behind it."""
+
 REBUILD_LIMIT = 256 * 1024 * 1024
 """Largest file, in bytes, that is read into memory to rebuild its cross-references."""
 
@@ -140,12 +143,20 @@ def _rebuilt(document: Any, path: Path, password: str | None) -> Any:
     return rebuilt
 
 
-def describe(document: Any, name: str, max_pages: int) -> DocumentInfo:
-    """Page sizes, metadata and outline of an opened document called ``name``.
+def is_cut_off(path: Path) -> bool:
+    """Whether a file lacks the end marker that every whole PDF has (ISO 32000-1, 7.5.5)."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TRAILER_BYTES))
+        tail = file.read()
+    return b"%%EOF" not in tail and b"startxref" not in tail
+
+
+def describe(document: Any, path: Path, max_pages: int) -> DocumentInfo:
+    """Page sizes, metadata and outline of the document opened from ``path``.
 
     Raises TooManyPages, or Damaged where not one page can be read.
     """
-    count = document.page_count
+    name, count = path.name, document.page_count
     if count > max_pages:
         raise TooManyPages(
             f"{name} has {count:,} pages, more than the {max_pages:,} allowed; "
@@ -161,9 +172,11 @@ def describe(document: Any, name: str, max_pages: int) -> DocumentInfo:
         outline = ()
         notes.append(str(error))
     repaired = bool(document.is_repaired)
+    truncated = repaired and is_cut_off(path)
     if repaired:
+        state = "is cut off" if truncated else "is damaged"
         notes.append(
-            f"{name} is damaged and was repaired: pages recovered: {count:,}, "
+            f"{name} {state} and was repaired: pages recovered: {count:,}, "
             "some may be missing; compare with a complete copy"
         )
     metadata = document.metadata or {}
@@ -175,6 +188,7 @@ def describe(document: Any, name: str, max_pages: int) -> DocumentInfo:
         producer=_field(metadata.get("producer")),
         outline=outline,
         repaired=repaired,
+        truncated=truncated,
         notes=tuple(notes),
     )
 

@@ -14,7 +14,7 @@ _documents = document.DocumentCache()
 def open_pdf(path: Path, password: str | None, max_pages: int) -> DocumentInfo:
     """What the document says of itself. Raises PdfError."""
     pymupdf.TOOLS.reset_mupdf_warnings()
-    return document.describe(_documents.get(path, password), path.name, max_pages)
+    return document.describe(_documents.get(path, password), path, max_pages)
 
 
 def render_page(path: Path, password: str | None, request: RenderRequest) -> PageContent:

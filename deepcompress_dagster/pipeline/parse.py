@@ -6,7 +6,7 @@ stream over any number of documents, whose pages share every microbatch.
 
 import os
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,6 +31,7 @@ from deepcompress_dagster.pipeline.page import (
 from deepcompress_dagster.pipeline.stages import Plan
 from deepcompress_dagster.records import (
     ASSETS,
+    TRUNCATED,
     DocumentOpened,
     DocumentResult,
     DocumentTask,
@@ -344,18 +345,24 @@ def _opened(task: DocumentTask, info: DocumentInfo, pages: int) -> _Opened:
     event = DocumentOpened(
         task.document_id, info.page_count, info.title, info.author, info.producer
     )
-    errors = (
-        (PageError(task.document_id, None, stages.OPEN, REPAIRED, "; ".join(info.notes)),)
-        if info.repaired
-        else ()
-    )
+    errors: tuple[PageError, ...] = ()
+    if info.repaired:
+        kind = TRUNCATED if info.truncated else REPAIRED
+        message = _told(task, "; ".join(info.notes))
+        errors = (PageError(task.document_id, None, stages.OPEN, kind, message),)
     result = DocumentResult(task.document_id, info.page_count, errors=errors, outline=info.outline)
     return _Opened(event, result, pages)
 
 
 def _unopened(task: DocumentTask, error: PdfError) -> _Opened:
     fatal = page_error(task.document_id, None, stages.OPEN, error, attempts=1)
+    fatal = replace(fatal, message=_told(task, fatal.message))
     return _Opened(None, DocumentResult(task.document_id, 0, fatal=fatal), 0)
+
+
+def _told(task: DocumentTask, message: str) -> str:
+    """The message with the document's name: the kept file's own name is a hash."""
+    return message.replace(task.path.name, task.document_id)
 
 
 def _accounted(results: Iterable[_Opened | PageResult]) -> Iterator[ParseEvent]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from deepcompress_dagster.records import (
     ASSETS,
+    TRUNCATED,
     BlockUpdate,
     DocumentResult,
     DocumentStatus,
@@ -373,17 +374,21 @@ def _refresh_document(
 
 def _shortfall(conn: duckdb.DuckDBPyConnection, document_id: str) -> str | None:
     """What keeps a document from being complete, or None."""
-    page_count, failed_pages, covered = only_row(
+    page_count, cut_off, failed_pages, covered = only_row(
         conn,
         """
         SELECT d.page_count,
+            (SELECT any_value(message) FROM errors
+                WHERE document_id = d.document_id AND error_type = $truncated),
             (SELECT count(DISTINCT page_number) FROM errors WHERE document_id = d.document_id),
             (SELECT map(list(asset), list(pages)) FROM asset_state
                 WHERE document_id = d.document_id)
-        FROM documents d WHERE d.document_id = ?
+        FROM documents d WHERE d.document_id = $document_id
         """,
-        [document_id],
+        {"document_id": document_id, "truncated": TRUNCATED},
     )
+    if cut_off:
+        return str(cut_off)
     if failed_pages:
         return f"errors on {failed_pages} of {page_count} pages"
     lacking = [asset for asset in ASSETS if asset not in covered]

@@ -10,7 +10,7 @@ from deepcompress_dagster.settings import DType
 
 
 def run(code: str, **environment: str) -> str:
-    done = subprocess.run(  # noqa: S603 - code of these tests
+    done = subprocess.run(
         [sys.executable, "-c", code],
         env=environment,
         check=True,

@@ -53,7 +53,7 @@ def home(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 def kill_a_run(home: dg.DagsterInstance, settings: Settings, name: str, instant: str) -> None:
     folders = [Path(__file__).parent, home.root_directory, settings.data_dir, settings.inbox]
     arguments = [*map(str, folders), name, instant]
-    child = subprocess.run(  # noqa: S603
+    child = subprocess.run(
         [sys.executable, "-c", CHILD, *arguments], capture_output=True, check=False, timeout=110
     )
     assert child.returncode == -signal.SIGKILL, child.stderr.decode()

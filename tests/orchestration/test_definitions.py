@@ -23,7 +23,7 @@ HEAVY = ("torch", "transformers", "duckdb", "pymupdf", "fitz", "polars", "cv2", 
 
 def python(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "DAGSTER_HOME": str(cwd), "DEEPCOMPRESS_DATA_DIR": str(cwd)}
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
         env=environment,

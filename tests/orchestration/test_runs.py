@@ -25,7 +25,7 @@ with hold_run(Path(sys.argv[1]), sys.argv[2]):
 
 @contextmanager
 def held_elsewhere(data_dir: Path, run_id: str) -> Iterator["subprocess.Popen[str]"]:
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(data_dir), run_id], stdout=subprocess.PIPE, text=True
     )
     try:

@@ -1,5 +1,6 @@
 """The real parser under Dagster: a small PDF that this test writes, on the embedded models."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -22,20 +23,17 @@ PARAGRAPH = (
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A bench with the real parser and two registered files, of which one is no PDF."""
     folder = tmp_path_factory.mktemp("real")
     settings = load_settings(inbox=folder / "inbox", data_dir=folder / "data", device="cpu")
     settings.inbox.mkdir()
     write_report(settings.inbox / "a-mill.pdf")
     (settings.inbox / "b-broken.pdf").write_bytes(b"this is no PDF at all\n" * 20)
-    instance = dg.DagsterInstance.ephemeral()
-    bench = Bench(
-        instance, Warehouse(settings.data_dir), build_definitions(settings), settings.inbox
-    )
-    paths = sorted(settings.inbox.iterdir())
-    ingest.register_documents(instance, bench.warehouse, paths)
-    return bench
+    warehouse, definitions = Warehouse(settings.data_dir), build_definitions(settings)
+    with dg.DagsterInstance.ephemeral() as instance:
+        ingest.register_documents(instance, warehouse, sorted(settings.inbox.iterdir()))
+        yield Bench(instance, warehouse, definitions, settings.inbox)
 
 
 def write_report(path: Path) -> None:

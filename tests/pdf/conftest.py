@@ -70,6 +70,6 @@ def start_python() -> Callable[..., "subprocess.Popen[str]"]:
 
     def start(*arguments: str | Path) -> "subprocess.Popen[str]":
         command = [sys.executable, *map(str, arguments)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     return start

@@ -18,7 +18,7 @@ NewPdf = Callable[..., Path]
 
 
 def info_of(path: Path, password: str | None = None, max_pages: int = 100) -> DocumentInfo:
-    return describe(open_document(path, password), path.name, max_pages)
+    return describe(open_document(path, password), path, max_pages)
 
 
 def raw_pdf(*objects: str, trailer: str = "/Root 1 0 R", xref: bool = True) -> bytes:
@@ -160,6 +160,7 @@ def test_a_missing_cross_reference_table_is_repaired_and_said(tmp_path: Path) ->
     path.write_bytes(raw_pdf(CATALOG, ONE_PAGE, PAGE, xref=False))
     info = info_of(path)
     assert info.page_count == 1
+    assert not info.truncated
     assert info.repaired
     assert "was repaired" in info.notes[0]
 
@@ -179,6 +180,7 @@ def test_a_truncated_file_whose_pages_survive_is_repaired(new_pdf: NewPdf) -> No
     whole = path.read_bytes()
     path.write_bytes(whole[: whole.rindex(b"xref", 0, whole.rindex(b"startxref"))])
     info = info_of(path)
+    assert info.truncated
     assert info.repaired
     assert info.page_count == 8
 

@@ -35,18 +35,19 @@ def test_the_stored_samples_are_those_of_the_script(script: dict[str, Any], tmp_
     for path in script["write_samples"](tmp_path):
         fresh, stored = open_document(path), open_document(SAMPLES / path.name)
         assert [p.get_text() for p in fresh] == [p.get_text() for p in stored]
-        assert describe(fresh, "", 9) == describe(stored, "", 9)
+        assert describe(fresh, path, 9) == describe(stored, path, 9)
 
 
 def test_samples_are_small_and_sound() -> None:
     assert 4 <= len(NAMES) <= 6
     assert sum((SAMPLES / name).stat().st_size for name in NAMES) < 1_000_000
     for name in NAMES:
-        assert not describe(open_document(SAMPLES / name), name, 9).repaired
+        assert not describe(open_document(SAMPLES / name), SAMPLES / name, 9).repaired
 
 
 def test_the_text_sample_has_pages_an_outline_and_columns() -> None:
-    info = describe(open_document(SAMPLES / "weather-notes.pdf"), "", 9)
+    path = SAMPLES / "weather-notes.pdf"
+    info = describe(open_document(path), path, 9)
     assert info.page_count == 3
     assert len(info.outline) == 7
     starts = {round(word.bbox.x0) for word in page("weather-notes.pdf", 2).words}

@@ -114,6 +114,8 @@ class SLANetPredictor:
 
     def predict(self, batch: Sequence[TableCrop]) -> list[CellGrid]:
         """One grid per crop, with boxes in pixels of the crop; no cells where no table is seen."""
+        if not batch:
+            return []
         canvas = np.stack([_canvas(crop.image) for crop in batch])
         pixels = torch.from_numpy(canvas).permute(0, 3, 1, 2).to(self.device, self._dtype)
         with torch.inference_mode():
