@@ -91,8 +91,8 @@ class OrientationPredictor:
             seen = logits.softmax(-1).cpu().numpy().reshape(len(batch), 4, 4)
         # View k was turned k quarters further, so its classes are k ahead of the page's.
         views = [np.roll(seen[:, k], -k, axis=1) for k in range(4)]
-        means = np.mean(views, axis=0)
-        return [Orientation(TURNS[row.argmax()], round(float(row.max()), 4)) for row in means]
+        means = np.mean(views, axis=0).astype(float).round(4)
+        return [Orientation(TURNS[row.argmax()], float(row.max())) for row in means]
 
 
 def _canvas(image: Image) -> FloatArray:
