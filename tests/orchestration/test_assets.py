@@ -6,12 +6,13 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from conftest import Bench, FakeParser
+from conftest import Bench, FakeGpu, FakeParser
 
 from deepcompress_dagster.orchestration import runs, work
+from deepcompress_dagster.orchestration.decisions import Order
+from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import ASSETS
-
-OLD = {"name": "old"}
+from deepcompress_dagster.settings import Settings
 
 
 def parsed(assets: tuple[str, ...] = ASSETS) -> list[tuple[str, int]]:
@@ -341,6 +342,29 @@ def test_ctrl_c_stops_a_run_in_good_order(bench: Bench) -> None:
     FakeParser.log.clear()
     assert bench.run([name]).success
     assert parsed() == [(name, 3), (name, 4)]
+
+
+def test_a_run_that_is_abandoned_between_events_leaves_nothing_open(
+    bench: Bench, settings: Settings
+) -> None:
+    name, later = bench.register(a={}, b={})
+    order = Order("run", [name, later], ASSETS, stages.code_versions(settings))
+    worker = work.Worker(
+        order,
+        bench.instance,
+        bench.warehouse,
+        FakeGpu(),
+        settings,
+        plan=lambda *_: None,
+        listen=lambda _: None,
+    )
+    events = worker.run()
+    next(events)
+    assert FakeParser.open_parsers == 1
+    events.close()
+    assert FakeParser.open_parsers == 0
+    assert set(bench.state(name)) == set(ASSETS)
+    assert bench.state(later) == {}
 
 
 def test_pages_of_a_run_are_the_only_ones_parsed(bench: Bench) -> None:

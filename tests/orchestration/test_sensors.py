@@ -311,6 +311,17 @@ def test_a_tick_that_runs_out_of_time_goes_on_where_it_stopped(
     assert daemon.cursor.after == ""
 
 
+def test_a_tick_takes_up_so_many_files_and_no_more(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "FILES_REGISTERED", 1)
+    monkeypatch.setattr(sensors, "FILES_PER_TICK", 2)
+    for number in range(3):
+        write_pdf(daemon.settings.inbox / f"d{number}.pdf", n=number)
+    daemon.tick()
+    assert [len(daemon.bench.warehouse.documents()), daemon.cursor.after] == [2, "d1.pdf"]
+
+
 def test_a_file_that_is_gone_is_marked_as_gone(daemon: Daemon) -> None:
     path = write_pdf(daemon.settings.inbox / "a.pdf")
     daemon.execute(daemon.tick())
