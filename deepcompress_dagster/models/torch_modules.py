@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -25,7 +26,10 @@ def ready(module: ModuleT, folder: Path, device: str, dtype: str) -> ModuleT:
     order: a fifth of the time on a CPU. Raises ModelError when the weights are not this module's.
     """
     path = folder / WEIGHTS_NAME
-    missing, unknown = module.load_state_dict(load_file(path), strict=False)
+    try:
+        missing, unknown = module.load_state_dict(load_file(path), strict=False)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ModelError(f"{path} does not fit its config.json: {error}") from error
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing or unknown:
         raise ModelError(f"{path}: missing tensors {missing[:5]}, unknown tensors {unknown[:5]}")
