@@ -32,6 +32,12 @@ def test_a_dark_page_and_specks_have_content_and_none():
     assert orientation._content(blank).shape == blank.shape
 
 
+def test_a_page_is_seen_red_first_and_as_a_square():
+    canvas = orientation._canvas(np.full((300, 200, 3), (255, 0, 0), np.uint8))
+    red = np.array([0.515 / 0.229, -0.456 / 0.224, -0.406 / 0.225])
+    np.testing.assert_allclose(canvas, np.broadcast_to(red, (224, 224, 3)), rtol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def reader() -> OrientationPredictor:
     """The predictor of the models folder; without it the error names the command that gets it."""

@@ -119,6 +119,14 @@ def test_a_box_beyond_the_crop_is_cut_and_one_without_extent_is_none():
     assert slanet._box(np.full(8, 0.5, np.float32), crop) is None
 
 
+def test_a_crop_is_seen_blue_first_at_the_top_left_of_the_square():
+    canvas = slanet._canvas(np.full((100, 200, 3), (255, 0, 0), np.uint8))
+    assert canvas.shape == (488, 488, 3)
+    red = np.array([-0.485 / 0.229, -0.456 / 0.224, 0.594 / 0.225])
+    np.testing.assert_allclose(canvas[:244], np.broadcast_to(red, (244, 488, 3)), rtol=1e-5)
+    assert not canvas[244:].any()
+
+
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
     with pytest.raises(ModelError, match="no SLANet checkpoint"):
         SLANetPredictor.from_folder(tmp_path, "cpu", "float32")

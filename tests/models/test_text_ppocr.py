@@ -167,6 +167,33 @@ def test_every_line_is_read_once(numbers, turn):
     assert sorted(reading_order(boxes, turn)) == list(range(len(boxes)))
 
 
+RED = np.full((24, 60, 3), (255, 0, 0), np.uint8)
+
+
+def test_the_recogniser_sees_blue_first_and_nothing_to_the_right_of_a_line():
+    canvas = ppocr._line_canvas(RED, width=120, padded=128)
+    assert canvas.shape == (48, 128, 3)
+    assert (canvas[:, :120] == (-1, -1, 1)).all()
+    assert not canvas[:, 120:].any()
+
+
+def test_the_detector_sees_blue_first_and_a_margin_in_the_colour_of_the_edge():
+    crop = RED.copy()
+    crop[10:14, 20:40] = 0
+    canvas = ppocr._detector_canvas(crop, 1.0)
+    assert canvas.shape == (64, 96, 3)
+    red = np.array([-0.485 / 0.229, -0.456 / 0.224, 0.594 / 0.225])
+    np.testing.assert_allclose(canvas[0], np.broadcast_to(red, (96, 3)), rtol=1e-5)
+    top = left = ppocr.MARGIN
+    assert canvas[top + 12, left + 30, 2] < 0 < canvas[top + 12, left + 10, 2]
+
+
+@pytest.mark.parametrize(("side", "seen"), [(600, 600), (1600, 960), (3000, 1500), (10_000, 2560)])
+def test_large_sheets_are_shown_larger_to_the_detector(side, seen):
+    sheet = np.broadcast_to(np.uint8(255), (side, 100, 3))
+    assert side * ppocr._detector_scale(sheet) == pytest.approx(seen)
+
+
 def test_a_file_that_is_another_model_is_not_converted(tmp_path):
     (tmp_path / "other.onnx").write_bytes(b"no model")
     members = dict.fromkeys(("det", "rec"), tmp_path / "other.onnx")
