@@ -53,30 +53,47 @@ def source_materialization(document: "DocumentRow", path: str) -> dg.AssetMateri
 
 def materialization(
     state: "AssetState",
-    pointers: Mapping[str, int | None],
+    newest_inputs: Mapping[str, dg.EventLogRecord | None],
     metadata: Mapping[str, dg.MetadataValue],
 ) -> dg.AssetMaterialization:
     """Says that an asset of a document is committed.
 
-    ``pointers`` gives the storage id of the newest materialization of each upstream asset.
+    ``newest_inputs`` gives the newest materialization of each upstream asset.
     """
-    tags = version_tags(state) | {
-        get_input_event_pointer_tag(dg.AssetKey(parent)): str(
-            pointers.get(parent) or NULL_EVENT_POINTER
+    pointers = {
+        get_input_event_pointer_tag(dg.AssetKey(parent)): _pointer(
+            newest_inputs.get(parent), _input_version(state, parent)
         )
         for parent in upstream(state.asset)
     }
     return dg.AssetMaterialization(
-        state.asset, partition=state.document_id, metadata=metadata, tags=tags
+        state.asset,
+        partition=state.document_id,
+        metadata=metadata,
+        tags={**version_tags(state), **pointers},
     )
+
+
+def _pointer(newest_input: dg.EventLogRecord | None, version: str) -> str:
+    """Points to the newest event of an input if that is what was read, else to before it.
+
+    Dagster takes a partition for stale when its input's version changed after this event.
+    """
+    if newest_input is None:
+        return NULL_EVENT_POINTER
+    event = newest_input.asset_materialization
+    was_read = event is not None and (event.tags or {}).get(DATA_VERSION_TAG) == version
+    return str(newest_input.storage_id - (0 if was_read else 1))
+
+
+def _input_version(state: "AssetState", parent: str) -> str:
+    return state.input_versions[WAREHOUSE_SOURCE if parent == SOURCE else parent]
 
 
 def version_tags(state: "AssetState") -> dict[str, str]:
     """The tags that follow from what is committed, all but the event pointers."""
     inputs = {
-        get_input_data_version_tag(dg.AssetKey(parent)): state.input_versions[
-            WAREHOUSE_SOURCE if parent == SOURCE else parent
-        ]
+        get_input_data_version_tag(dg.AssetKey(parent)): _input_version(state, parent)
         for parent in upstream(state.asset)
     }
     return {

@@ -82,8 +82,10 @@ def materialize_documents(
     outcome says so and no further run starts.
     """
     outcome = RunOutcome()
+    instance.add_dynamic_partitions(NAME, missing_partitions(instance, document_ids))
     partitions = instance.get_dynamic_partitions(NAME)
-    for lot in chunks(sorted(document_ids, key=partitions.index), documents_per_run):
+    place = {name: position for position, name in enumerate(partitions)}
+    for lot in chunks(sorted(document_ids, key=place.__getitem__), documents_per_run):
         token = progress_listener.set(listen) if listen else None
         try:
             result = definitions.resolve_job_def(runs.JOB_NAME).execute_in_process(

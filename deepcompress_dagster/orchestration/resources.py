@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from deepcompress_dagster.orchestration.runs import hold_run
+from deepcompress_dagster.orchestration.runs import await_dead_runs, hold_run
 from deepcompress_dagster.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield self
         else:
             with hold_run(Path(self.data_dir), context.run.run_id):
+                if context.instance is not None:
+                    await_dead_runs(context.instance, Path(self.data_dir))
                 yield self
 
     def open(self) -> "Warehouse":

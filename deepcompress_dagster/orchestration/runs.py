@@ -35,7 +35,10 @@ INTERRUPTED_TAG = "deepcompress/interrupted"
 """Set on a run that was stopped from outside; it is no attempt at its documents."""
 
 GRACE_S = 30.0
-"""A run whose start or end is more recent may be between its lock and its status."""
+"""A run that started more recently may not have come to its lock."""
+
+LOCK_GRACE_S = 5.0
+"""A run that gave its lock back more recently may not have come to its last event."""
 
 START_GRACE_S = 180.0
 """Time for a run's process to come up; dagster.yaml's ``start_timeout_seconds`` is the same."""
@@ -56,12 +59,9 @@ FINISHED = (
     dg.DagsterRunStatus.CANCELED,
 )
 BADLY_ENDED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-_MORTAL = (
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
+_RUNNING = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 _LOCK_WAIT_S = 5.0
+_POLL_S = 0.5
 
 
 def documents_of(run: dg.DagsterRun, partitions: Sequence[str]) -> frozenset[str]:
@@ -201,7 +201,7 @@ def reap_dead_runs(
     """
     dead = [
         record.dagster_run
-        for record in _records(instance, _MORTAL)
+        for record in _records(instance, (dg.DagsterRunStatus.STARTING, *_RUNNING))
         if _is_dead(record, data_dir, grace_s, start_grace_s)
     ]
     for run in dead:
@@ -223,14 +223,38 @@ def _free_slots(instance: dg.DagsterInstance) -> None:
             instance.event_log_storage.free_concurrency_slots_for_run(record.dagster_run.run_id)
 
 
+def await_dead_runs(instance: dg.DagsterInstance, data_dir: Path) -> None:
+    """Report dead runs; return when there is none left that may yet turn out to be dead.
+
+    A run does this before it waits for the pool: the slot that a dead one holds never becomes
+    free by itself.
+    """
+    while True:
+        reap_dead_runs(instance, data_dir)
+        doubtful = [
+            record
+            for record in _records(instance, _RUNNING)
+            if not is_held(_lock_of(record.dagster_run, data_dir))
+        ]
+        if not doubtful:
+            return
+        time.sleep(_POLL_S)
+
+
 def _is_dead(record: dg.RunRecord, data_dir: Path, grace_s: float, start_grace_s: float) -> bool:
     run = record.dagster_run
-    path = lock_path(_data_dir_of(run, data_dir), run.run_id)
+    path = _lock_of(run, data_dir)
     if is_held(path):
         return False
-    started = run.status is not dg.DagsterRunStatus.STARTING
-    signs = [record.start_time or record.update_timestamp.timestamp(), _modified(path)]
-    return time.time() - max(signs) > (grace_s if started else start_grace_s)
+    if path.exists():
+        return time.time() - _modified(path) > min(grace_s, LOCK_GRACE_S)
+    began = record.start_time or record.update_timestamp.timestamp()
+    grace = grace_s if run.status in _RUNNING else start_grace_s
+    return time.time() - began > grace
+
+
+def _lock_of(run: dg.DagsterRun, data_dir: Path) -> Path:
+    return lock_path(_data_dir_of(run, data_dir), run.run_id)
 
 
 def _data_dir_of(run: dg.DagsterRun, default: Path) -> Path:

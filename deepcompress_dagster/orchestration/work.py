@@ -171,12 +171,9 @@ class Reporter:
             return records[asset]
 
         for state in states:
-            pointers = {
-                parent: record.storage_id if (record := newest(parent)) else None
-                for parent in events.upstream(state.asset)
-            }
+            inputs = {parent: newest(parent) for parent in events.upstream(state.asset)}
             metadata = preview.document_metadata(state, summary, quality.first_table, loads)
-            yield events.materialization(state, pointers, metadata)
+            yield events.materialization(state, inputs, metadata)
             records.pop(state.asset, None)
         for verdict in checks.judge(quality, frozenset(state.asset for state in states)):
             if record := newest(verdict.check.asset):
@@ -274,6 +271,7 @@ class Worker:
 
     def _done_before(self, document_id: str, decision: Decision) -> None:
         if decision.refusal:
+            self._plan(document_id, self._order.assets)
             self.outcome.failures[document_id] = decision.refusal
         elif decision.report:
             self.outcome.reported.append(document_id)

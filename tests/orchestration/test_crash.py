@@ -114,3 +114,19 @@ def test_a_run_killed_within_a_document_is_taken_up_where_it_stopped(
     assert FakeParser.log[0][2] > 1, "the first page was put away before the kill"
     assert warehouse.documents([document_id])[0].status == "complete"
     assert reported(home) == list(ASSETS)
+
+
+def test_the_next_command_does_not_wait_for_ever_behind_a_killed_one(
+    home: dg.DagsterInstance,
+    settings: Settings,
+    warehouse: Warehouse,
+    document_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runs, "LOCK_GRACE_S", 0.1)
+    home.event_log_storage.set_concurrency_slots("gpu", 1)
+    kill_a_run(home, settings, document_id, "within a document")
+    assert home.event_log_storage.get_concurrency_info("gpu").claimed_slots
+
+    definitions = build_definitions(settings, {"gpu": FakeGpu()})
+    assert ingest.materialize_documents(home, definitions, [document_id]).success

@@ -103,6 +103,21 @@ def test_slots_of_a_run_that_others_found_dead_are_freed(
     assert not instance.event_log_storage.get_concurrency_info("gpu").claimed_slots
 
 
+def test_a_run_first_waits_for_what_may_be_dead(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "LOCK_GRACE_S", 0.3)
+    monkeypatch.setattr(runs, "_POLL_S", 0.05)
+    run = run_in(instance, dg.DagsterRunStatus.STARTED)
+    with held_elsewhere(tmp_path, run.run_id) as process:
+        runs.await_dead_runs(instance, tmp_path)
+        assert status_of(instance, run) is dg.DagsterRunStatus.STARTED
+        process.kill()
+        process.wait()
+        runs.await_dead_runs(instance, tmp_path)
+    assert status_of(instance, run) is dg.DagsterRunStatus.FAILURE
+
+
 def test_a_run_that_has_just_begun_or_ended_is_left_alone(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:

@@ -1,7 +1,6 @@
 """Dagster's own staleness of each partition, as the UI shows it."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -29,17 +28,16 @@ def document_id(instance: dg.DagsterInstance, warehouse: Warehouse, settings: Se
 
 @pytest.fixture
 def statuses(instance: dg.DagsterInstance, document_id: str) -> Statuses:
-    def ask(definitions: dg.Definitions) -> dict[str, str]:
-        resolver = CachingStaleStatusResolver(
-            instance,
-            definitions.get_repository_def().asset_graph,
-            LoadingContextForTest(instance),
-        )
-        return {
-            asset: resolver.get_status(dg.AssetKey(asset), document_id).value for asset in ASSETS
-        }
+    return lambda definitions: statuses_in(instance, definitions, document_id)
 
-    return ask
+
+def statuses_in(
+    instance: dg.DagsterInstance, definitions: dg.Definitions, name: str
+) -> dict[str, str]:
+    resolver = CachingStaleStatusResolver(
+        instance, definitions.get_repository_def().asset_graph, LoadingContextForTest(instance)
+    )
+    return {asset: resolver.get_status(dg.AssetKey(asset), name).value for asset in ASSETS}
 
 
 def changed(settings: Settings, **knobs: object) -> dg.Definitions:
@@ -123,15 +121,28 @@ def test_a_document_of_another_home_is_fresh_after_reconciliation(
     definitions: dg.Definitions,
     warehouse: Warehouse,
     document_id: str,
-    tmp_path: Path,
 ) -> None:
     materialize(instance, definitions, document_id)
     with dg.DagsterInstance.ephemeral() as other:
         told = ingest.reconcile_home(other, warehouse)
         assert told == ingest.Reconciled(partitions=1, materializations=5)
-        resolver = CachingStaleStatusResolver(
-            other, definitions.get_repository_def().asset_graph, LoadingContextForTest(other)
-        )
-        found = {a: resolver.get_status(dg.AssetKey(a), document_id).value for a in ASSETS}
-        assert found == FRESH
+        assert statuses_in(other, definitions, document_id) == FRESH
         assert ingest.reconcile_home(other, warehouse) == ingest.Reconciled(0, 0)
+
+
+def test_what_is_stale_in_one_home_is_stale_in_another(
+    instance: dg.DagsterInstance,
+    definitions: dg.Definitions,
+    warehouse: Warehouse,
+    document_id: str,
+    statuses: Statuses,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    materialize(instance, definitions, document_id)
+    monkeypatch.setattr("conftest.LAYOUT_SCORE", 0.5)
+    materialize(instance, definitions, document_id, "layouts")
+    materialize(instance, definitions, document_id, "figures")
+    with dg.DagsterInstance.ephemeral() as other:
+        ingest.reconcile_home(other, warehouse)
+        there = statuses_in(other, definitions, document_id)
+    assert there == statuses(definitions) == {**FRESH, "text": "STALE", "tables": "STALE"}
