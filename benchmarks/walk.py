@@ -107,10 +107,11 @@ def say(text: object) -> None:
 
 
 def batch(place: Place, pdfs: Sequence[Path]) -> None:
-    """Small documents and a broken one: rows, model loads, the failure, the retry."""
-    broken = place.inbox.parent / "broken.pdf"
-    broken.write_bytes(pdfs[1].read_bytes()[:800])
-    say(place.run("process", *map(str, pdfs[1:13]), str(broken)))
+    """Small documents, a cut one and a broken one: rows, the failure, the retry."""
+    cut, broken = (place.inbox.parent / name for name in ("cut.pdf", "broken.pdf"))
+    cut.write_bytes(pdfs[1].read_bytes()[:800])
+    broken.write_text("This is not a PDF.")
+    say(place.run("process", *map(str, pdfs[1:13]), str(cut), str(broken)))
     say(place.counts())
     say(place.rows("SELECT document_id, stage, error_type, message FROM errors"))
     say(place.run("status"))

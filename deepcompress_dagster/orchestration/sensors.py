@@ -168,6 +168,7 @@ class Tick:
             reason = f"{len(unfinished)} runs are queued or running already"
             return _skip(Cursor(cursor.after, ended_until), reason)
         intake = self._take_in(cursor.after)
+        self._warehouse.publish()
         rows = [row for row in self._pending() if row.document_id not in busy]
         new, reported = self._announce(intake.registered, rows)
         partitions = [*self._instance.get_dynamic_partitions(NAME), *new]
