@@ -49,6 +49,7 @@ from deepcompress_dagster.pipeline.regions import (
     grown_areas,
     mend,
     ordered_regions,
+    shows_a_document,
 )
 from deepcompress_dagster.pipeline.stages import Plan
 from deepcompress_dagster.records import (
@@ -272,7 +273,10 @@ class PageFlow:
         ]
         owned, orphans = assign(lines, [block.bbox for block in doubtful])
         for block, mine in zip(doubtful, owned, strict=True):
-            block.lines, block.model = mine, answer.model
+            if block.region.label is Label.PICTURE and shows_a_document(block.bbox, mine):
+                orphans += mine
+            else:
+                block.lines, block.model = mine, answer.model
         return self._found_blocks(view, orphans, answer.model)
 
     def _found_blocks(self, view: PageView, orphans: Sequence[Line], model: str) -> list[_Block]:

@@ -19,6 +19,10 @@ PAGE_PICTURE = 0.75
 MANY_LINES = 8
 """Lines of text in a picture from which it may be a scan of a page."""
 
+DOCUMENT_TEXT = 0.12
+"""Share of a picture that lines of text cover from which it shows a document, not a figure with
+labels; receipts have .2 to .4, charts below .1."""
+
 CLUSTER_MODEL = "text-clusters"
 """``model`` of regions grown from lines that no detected region covers; their score is 0."""
 
@@ -96,6 +100,12 @@ def _without_scans(
             and sum(line.bbox.coverage(area.bbox) > 0.5 for line in lines) >= MANY_LINES
         )
     ]
+
+
+def shows_a_document(picture: BBox, lines: Sequence[Line]) -> bool:
+    """Whether the ``lines`` in a picture are to be read for themselves: it is a photo of a page."""
+    covered = sum(line.bbox.intersection(picture) for line in lines)
+    return len(lines) >= MANY_LINES and covered >= DOCUMENT_TEXT * picture.area
 
 
 def _is_swallowed(area: Area, areas: Sequence[Area]) -> bool:

@@ -1,0 +1,86 @@
+from deepcompress_dagster.models.predictor import Detection
+from deepcompress_dagster.pipeline.frame import Frame
+from deepcompress_dagster.pipeline.lines import Line
+from deepcompress_dagster.pipeline.regions import (
+    Area,
+    detected_areas,
+    mend,
+    ordered_regions,
+    shows_a_document,
+)
+from deepcompress_dagster.records import BBox, Label, TextSource, Word
+
+SIZE = (600.0, 800.0)
+
+
+def line(text: str, x0: float, y0: float, x1: float, block: int = 0) -> Line:
+    box = BBox(x0, y0, x1, y0 + 10)
+    return Line(box, (Word(box, text, 10),), TextSource.TEXT_LAYER, block=block)
+
+
+def area(label: Label, *box: float, score: float = 0.9) -> Area:
+    return Area(label, BBox(*box), score, "m")
+
+
+def labels(areas) -> list[Label]:
+    return [found.label for found in areas]
+
+
+def test_pixels_become_points_and_boxes_end_at_the_page():
+    found = detected_areas([Detection(Label.TEXT, BBox(20, 40, 1400, 80), 0.98765)], 2, SIZE, "m")
+    assert found == [Area(Label.TEXT, BBox(10, 20, 600, 40), 0.9877, "m")]
+
+
+def test_text_that_the_model_overlooked_gets_an_area():
+    found = mend(
+        [area(Label.TEXT, 0, 0, 300, 50)], [line("a", 10, 10, 90), line("b", 10, 400, 90)], SIZE
+    )
+    assert [(a.label, a.score) for a in found] == [(Label.TEXT, 0.9), (Label.TEXT, 0.0)]
+    assert found[1].bbox == BBox(10, 400, 90, 410)
+
+
+def test_a_text_area_grows_around_its_lines_and_a_table_does_not():
+    lines = [line("long", 10, 10, 320), line("cell", 10, 110, 320)]
+    text, table = mend(
+        [area(Label.TEXT, 0, 0, 300, 50), area(Label.TABLE, 0, 100, 300, 200)], lines, SIZE
+    )
+    assert text.bbox.x1 == 320
+    assert table.bbox.x1 == 300
+
+
+def test_areas_inside_a_table_belong_to_it():
+    found = mend([area(Label.TABLE, 0, 0, 300, 300), area(Label.TEXT, 10, 10, 100, 50)], [], SIZE)
+    assert labels(found) == [Label.TABLE]
+
+
+def test_a_picture_of_a_whole_page_of_text_is_no_figure():
+    lines = [line(f"line {n}", 50, 50 + 20 * n, 500) for n in range(12)]
+    found = mend([area(Label.PICTURE, 0, 0, 600, 780)], lines, SIZE)
+    assert Label.PICTURE not in labels(found)
+
+
+def test_text_that_names_the_table_below_it_becomes_a_caption():
+    areas = [area(Label.TEXT, 0, 80, 300, 92), area(Label.TABLE, 0, 100, 300, 200)]
+    assert labels(mend(areas, [line("Table 2: Prices", 0, 81, 200)], SIZE))[0] is Label.CAPTION
+
+
+def test_a_picture_full_of_lines_shows_a_document_and_a_chart_with_labels_does_not():
+    picture = BBox(0, 0, 200, 400)
+    receipt = [line("item", 10, 10 + 15 * n, 190) for n in range(20)]
+    chart = [line("7", 10, 10 + 30 * n, 25) for n in range(10)]
+    assert shows_a_document(picture, receipt)
+    assert not shows_a_document(picture, chart)
+
+
+def test_two_areas_with_one_box_are_one_region_the_better_scored():
+    areas = [area(Label.TEXT, 0, 0, 100, 50, score=0.5), area(Label.TITLE, 0, 0, 100, 50)]
+    (region,) = ordered_regions(areas, 3, Frame(*SIZE))
+    assert (region.label, region.reading_order, region.page_number) == (Label.TITLE, 1, 3)
+
+
+def test_a_region_keeps_its_identity_when_its_box_moves_by_less_than_a_point():
+    first, second = (
+        ordered_regions([area(Label.TEXT, 10 + d, 20, 100, 50)], 1, Frame(*SIZE))[0].region_id
+        for d in (0.1, 0.3)
+    )
+    assert first == second
