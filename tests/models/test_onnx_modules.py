@@ -39,8 +39,8 @@ def floats(*shape: int, seed: int = 0) -> np.ndarray:
 def path(tmp_path: Path) -> Path:
     """The same net as an exporter writes it.
 
-    The first normalisation is whole, the second one is folded into a bias that is added after an
-    Identity, the third is written out in single steps.
+    The first normalisation is whole, the second one is folded into a bias that is added after
+    two identities, the third is written out in single steps.
     """
     stored = {
         "w1": floats(3, 1, 3, 3),
@@ -63,7 +63,8 @@ def path(tmp_path: Path) -> Path:
         node("BatchNormalization", ["c1", "scale", "shift", "mean", "variance"], ["n1"]),
         node("ConvTranspose", ["n1", "w2"], ["c2"], strides=[2, 2]),
         node("Identity", ["c2"], ["same"]),
-        node("Add", ["same", "b2"], ["n2"]),
+        node("Identity", ["same"], ["still"]),
+        node("Add", ["still", "b2"], ["n2"]),
         node("MatMul", ["n2", "w3"], ["m"]),
         node("Add", ["m", "b3"], ["linear"]),
         node("ReduceMean", ["linear"], ["mu"], axes=[-1]),

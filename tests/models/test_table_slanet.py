@@ -230,6 +230,15 @@ def test_tables_read_together_give_what_they_give_alone(reader):
 
 
 @pytest.mark.models
+def test_decoding_stops_when_the_longest_table_of_a_batch_has_ended(reader):
+    canvas = np.stack([slanet._canvas(drawn(n)) for n in (1, 5)])
+    with torch.inference_mode():
+        features = reader._module.backbone(torch.from_numpy(canvas).permute(0, 3, 1, 2))
+        _, classes, _ = slanet._decode(reader._module.head, features.last_hidden_state)
+    assert classes.shape[1] < 60
+
+
+@pytest.mark.models
 def test_a_table_reads_the_same_every_time_and_as_a_view_of_its_page(reader):
     page = np.full((400, 900, 3), 255, np.uint8)
     table = drawn()

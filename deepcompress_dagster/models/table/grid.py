@@ -39,7 +39,7 @@ def build_grid(tags: Sequence[str], boxes: Sequence[BBox | None], confidence: fl
         for cell in row:
             while (number, column) in covered:
                 column += 1
-            placed = _placed(cell, number, column, covered, n_rows=len(rows))
+            placed = _placed(cell, number, column, covered)
             cells.append(placed)
             covered.update(
                 (number + i, column + j)
@@ -75,7 +75,7 @@ def _set_span(cell: _Cell, direction: str, size: int) -> None:
 
 
 def _without_empty(rows: list[list[_Cell]]) -> list[list[_Cell]]:
-    """Rows with cells of their own; a span over a row that goes is shortened by it."""
+    """Rows with cells of their own; a span over a row that goes, or is not there, shrinks."""
     for number, row in enumerate(rows):
         for cell in row:
             spanned = rows[number : number + cell.row_span]
@@ -83,15 +83,12 @@ def _without_empty(rows: list[list[_Cell]]) -> list[list[_Cell]]:
     return [row for row in rows if row]
 
 
-def _placed(
-    cell: _Cell, row: int, column: int, covered: set[tuple[int, int]], *, n_rows: int
-) -> TableCell:
-    """The cell at its slot, its spans cut to what is free and inside the table.
+def _placed(cell: _Cell, row: int, column: int, covered: set[tuple[int, int]]) -> TableCell:
+    """The cell at its slot, as wide as the free slots beside it allow.
 
     Only earlier rows reach into this one, so a slot that is free here is free in all rows below.
     """
     width = 1
     while width < cell.column_span and (row, column + width) not in covered:
         width += 1
-    height = min(cell.row_span, n_rows - row)
-    return TableCell(row, column, height, width, cell.is_header, "", cell.bbox)
+    return TableCell(row, column, cell.row_span, width, cell.is_header, "", cell.bbox)
