@@ -38,14 +38,18 @@ def test_a_page_is_seen_red_first_and_as_a_square():
     np.testing.assert_allclose(canvas, np.broadcast_to(red, (224, 224, 3)), rtol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def reader() -> OrientationPredictor:
+def trained(dtype: str) -> OrientationPredictor:
     """The predictor of the models folder; without it the error names the command that gets it."""
-    spec = spec_for(load_settings(device="cpu", dtype="float32", model_threads=1), Task.ORIENTATION)
+    spec = spec_for(load_settings(device="cpu", dtype=dtype, model_threads=1), Task.ORIENTATION)
     assert spec is not None
     predictor = model_cache().get(spec)
     assert isinstance(predictor, OrientationPredictor)
     return predictor
+
+
+@pytest.fixture(scope="module")
+def reader() -> OrientationPredictor:
+    return trained("float32")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +80,11 @@ def test_a_page_tells_how_far_it_is_turned_clockwise(reader, page, degrees):
     (found,) = reader.predict([np.rot90(page, -degrees // 90)])
     assert found.degrees == degrees
     assert found.score > 0.85
+
+
+@pytest.mark.models
+def test_half_the_precision_sees_the_same_turn(page):
+    assert trained("bfloat16").predict([np.rot90(page)])[0].degrees == 270
 
 
 @pytest.mark.models

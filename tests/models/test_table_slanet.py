@@ -132,9 +132,9 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
         SLANetPredictor.from_folder(tmp_path, "cpu", "float32")
 
 
-def trained(name: str) -> SLANetPredictor:
+def trained(name: str, dtype: str = "float32") -> SLANetPredictor:
     """The predictor of the models folder; without it the error names the command that gets it."""
-    settings = load_settings(table=name, device="cpu", dtype="float32", model_threads=1)
+    settings = load_settings(table=name, device="cpu", dtype=dtype, model_threads=1)
     spec = spec_for(settings, Task.TABLE)
     assert spec is not None
     predictor = model_cache().get(spec)
@@ -208,6 +208,14 @@ def test_a_plain_table_is_read_with_its_header_and_boxes_around_its_texts(reader
         assert (2 * (MARGIN + cell.row * HEIGHT)) < y < (2 * (MARGIN + (cell.row + 1) * HEIGHT))
         left = 2 * (MARGIN + cell.column * WIDTH)
         assert left < x < left + 2 * WIDTH
+
+
+@pytest.mark.models
+def test_half_the_precision_sees_the_same_table():
+    crop = TableCrop(drawn())
+    (half,) = trained("slanet-plus", "bfloat16").predict([crop])
+    (full,) = trained("slanet-plus").predict([crop])
+    assert places(half) == places(full)
 
 
 @pytest.mark.models

@@ -206,15 +206,19 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
         PPOCRPredictor.from_folder(tmp_path, "cpu", "float32")
 
 
-@pytest.fixture(scope="module")
-def reader() -> PPOCRPredictor:
+def trained(dtype: str) -> PPOCRPredictor:
     """The predictor of the models folder; without it the error names the command that gets it."""
-    settings = load_settings(text="ppocrv6-small", device="cpu", dtype="float32", model_threads=1)
+    settings = load_settings(text="ppocrv6-small", device="cpu", dtype=dtype, model_threads=1)
     spec = spec_for(settings, Task.TEXT)
     assert spec is not None
     predictor = model_cache().get(spec)
     assert isinstance(predictor, PPOCRPredictor)
     return predictor
+
+
+@pytest.fixture(scope="module")
+def reader() -> PPOCRPredictor:
+    return trained("float32")
 
 
 LINES = (
@@ -275,6 +279,11 @@ def test_lines_are_read_in_order_with_boxes_around_their_words(reader):
         x, y = word.bbox.center
         assert abs(x - (drawn_box.x0 + drawn_box.x1) / 2) < 8
         assert drawn_box.y0 < y < drawn_box.y1
+
+
+@pytest.mark.models
+def test_half_the_precision_reads_the_same_text():
+    assert texts(read(trained("bfloat16"), drawn()[0])) == LINES
 
 
 @pytest.mark.models
