@@ -23,3 +23,7 @@ class NothingStagedError(WarehouseError):
 
 class NotMaterializedError(WarehouseError):
     """Rows were asked for that have not been committed."""
+
+
+class QueryError(WarehouseError):
+    """A query of the user is wrong, or wants more than reading."""

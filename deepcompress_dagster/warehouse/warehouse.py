@@ -28,7 +28,7 @@ from deepcompress_dagster.warehouse import (
     staging,
 )
 from deepcompress_dagster.warehouse.database import Database
-from deepcompress_dagster.warehouse.errors import WarehouseError
+from deepcompress_dagster.warehouse.errors import QueryError, WarehouseError
 from deepcompress_dagster.warehouse.kept import KeptFile, KeptPdfs, UnreadableFileError
 from deepcompress_dagster.warehouse.quality import DocumentQuality
 from deepcompress_dagster.warehouse.snapshots import Snapshots
@@ -312,20 +312,16 @@ class Warehouse:
             conn.close()
 
     def query(self, sql: str) -> pa.Table:
-        """The result of one query on the newest snapshot.
-
-        Raises duckdb.Error, and ValueError where ``sql`` holds no statement.
-        """
-        with self.reader() as conn:
+        """The result of one query on the newest snapshot. Raises QueryError."""
+        with self.reader() as conn, _user_errors():
             return _relation(conn, sql).to_arrow_table()
 
     def export(self, sql: str, form: export.Format, target: Path | BinaryIO) -> None:
         """Write the result of one query on the newest snapshot to a file or a binary stream.
 
-        It is not held in memory, but for the table format. Raises duckdb.Error, OSError, and
-        ValueError where ``sql`` holds no statement.
+        It is not held in memory, but for the table format. Raises QueryError, OSError.
         """
-        with self.reader() as conn:
+        with self.reader() as conn, _user_errors():
             export.write(_relation(conn, sql).to_arrow_reader(), form, target)
 
     def _known(self, paths: Sequence[Path]) -> dict[Path, registration.KnownFile]:
@@ -347,10 +343,19 @@ class Warehouse:
         return self._clock().astimezone(UTC).replace(tzinfo=None)
 
 
+@contextmanager
+def _user_errors() -> Iterator[None]:
+    """What DuckDB says of a user's query, as an error of ours: the floors above know no DuckDB."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error
+
+
 def _relation(conn: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
     relation: duckdb.DuckDBPyRelation | None = conn.sql(sql)
     if relation is None:
-        raise ValueError(f"there is no statement in {sql!r}")
+        raise QueryError(f"there is no statement in {sql!r}")
     return relation
 
 

@@ -1,0 +1,170 @@
+"""The command line as its users call it, in processes of its own."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.models
+
+
+class Shell:
+    """Runs ``deepcompress`` commands on one data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "DEEPCOMPRESS_DATA_DIR": str(folder / "data"),
+            "DEEPCOMPRESS_INBOX": str(folder / "inbox"),
+        }
+
+    def __call__(
+        self, *arguments: object, **settings: object
+    ) -> "subprocess.CompletedProcess[str]":
+        named = {f"DEEPCOMPRESS_{name.upper()}": str(value) for name, value in settings.items()}
+        return subprocess.run(
+            [sys.executable, "-m", "deepcompress_dagster.cli", *map(str, arguments)],
+            env={**self.environment, **named},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+
+    def rows(self, sql: str) -> list[dict[str, object]]:
+        return json.loads(self("query", sql, "--format", "json").stdout)
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Shell:
+    """A shell after the samples' tables and a broken file were processed."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "broken.pdf").write_text("This is not a PDF.")
+    shell = Shell(folder)
+    shell.processed = shell("process", samples / "orchard-tables.pdf", folder / "broken.pdf")
+    return shell
+
+
+def test_process_names_what_failed_and_why_and_says_so_by_its_status(shell):
+    done = shell.processed
+    assert done.returncode == 1
+    assert "complete   orchard-tables-" in done.stdout
+    assert "failed     broken-" in done.stdout
+    assert "is not a PDF: it looks like plain text" in done.stdout
+
+
+def test_the_terminal_is_not_flooded_with_events(shell):
+    assert len((shell.processed.stdout + shell.processed.stderr).splitlines()) < 10
+
+
+def test_query_answers_in_every_format(shell):
+    sql = "SELECT page_number, n_rows, cells FROM tables ORDER BY reading_order LIMIT 2"
+    assert "page_number" in shell("query", sql).stdout
+    assert shell.rows(sql)[0]["n_rows"] == 5
+    written = list(csv.DictReader(io.StringIO(shell("query", sql, "--format", "csv").stdout)))
+    assert json.loads(written[0]["cells"])[0]["text"] == "Kind"
+    target = shell.folder / "tables.parquet"
+    assert shell("query", sql, "--format", "parquet", "--output", target).returncode == 0
+    assert target.read_bytes()[:4] == b"PAR1"
+
+
+@pytest.mark.parametrize(
+    ("sql", "hint"),
+    [
+        ("DELETE FROM text", "read-only"),
+        ("SELECT * FROM read_text('/etc/passwd')", "disabled"),
+        ("SELECT nothing FROM tables", "nothing"),
+    ],
+)
+def test_query_changes_nothing_and_reads_no_other_files(shell, sql, hint):
+    done = shell("query", sql)
+    assert done.returncode == 2
+    assert hint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_status_tells_states_failures_and_what_is_running(shell):
+    said = shell("status").stdout
+    assert "1 complete" in said
+    assert "1 failed" in said
+    assert "0 queued or running" in said
+    assert "broken-" in said
+
+
+def test_retry_runs_only_what_failed(shell):
+    before = shell.rows("SELECT document_id, run_id FROM asset_state ORDER BY ALL")
+    done = shell("retry")
+    assert done.returncode == 1
+    assert "broken-" in done.stdout
+    assert "orchard-tables" not in done.stdout
+    assert shell.rows("SELECT document_id, run_id FROM asset_state ORDER BY ALL") == before
+
+
+def test_processing_again_what_is_unchanged_computes_nothing(shell, samples):
+    before = shell.rows("SELECT asset, run_id FROM asset_state ORDER BY ALL")
+    assert shell("process", samples / "orchard-tables.pdf").returncode == 0
+    assert shell.rows("SELECT asset, run_id FROM asset_state ORDER BY ALL") == before
+
+
+def test_chosen_pages_only_are_parsed(tmp_path, samples):
+    shell = Shell(tmp_path)
+    done = shell("process", samples / "weather-notes.pdf", "--pages", "2-3", "--assets", "pages")
+    assert done.returncode == 0
+    assert [row["page_number"] for row in shell.rows("SELECT page_number FROM pages")] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("process", "nowhere.pdf"), "no such file"),
+        (("process", ".", "--assets", "texts"), "choose from pages, layouts"),
+        (("process", "broken.pdf", "--pages", "5-1"), "1-5,8"),
+        (("retry", "nobody"), "no such document: nobody"),
+        (("models", "pull", "gpt"), "not in the catalog"),
+    ],
+)
+def test_a_bad_call_is_one_line_that_says_what_to_do(shell, arguments, hint):
+    done = shell(*arguments)
+    assert done.returncode == 2
+    assert hint in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_setting_out_of_range_is_refused_with_the_range(shell):
+    done = shell("status", dpi=9)
+    assert done.returncode == 2
+    assert "DEEPCOMPRESS_DPI" in done.stderr
+    assert "72 to 600" in done.stderr
+
+
+def test_missing_weights_are_named_with_the_command_that_gets_them(shell, samples):
+    done = shell("process", samples / "mill-report.pdf", models_dir=shell.folder / "none")
+    assert done.returncode != 0
+    assert "deepcompress models pull" in (done.stdout + done.stderr).replace("\n", " ")
+
+
+def test_models_list_tells_licences_and_presence(shell):
+    said = shell("models", "list").stdout
+    assert "* text        ppocrv6-small" in said
+    assert "weights AGPL-3.0" in said
+    assert "missing" in said
+
+
+def test_the_example_runs(samples):
+    example = Path(__file__).parents[1] / "examples" / "parse_pdf.py"
+    done = subprocess.run(
+        [sys.executable, str(example), str(samples / "orchard-tables.pdf")],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=True,
+    )
+    assert "| Early red | 1,240 | 980 | 1,410 |" in done.stdout
+    assert done.stdout.count("page 1: 5 x") == 3
