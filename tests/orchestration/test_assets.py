@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from conftest import Bench, FakeGpu, FakeParser
+from bench import Bench, FakeGpu, FakeParser
 
 from deepcompress_dagster.orchestration import runs, work
 from deepcompress_dagster.orchestration.decisions import Order

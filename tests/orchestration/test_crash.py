@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import FakeGpu, FakeParser, write_pdf
+from bench import FakeGpu, FakeParser, write_pdf
 
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import ingest, runs, sensors
@@ -21,7 +21,7 @@ CHILD = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 import dagster as dg
-from conftest import FakeGpu, FakeParser
+from bench import FakeGpu, FakeParser
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import ingest, work
 from deepcompress_dagster.settings import load_settings

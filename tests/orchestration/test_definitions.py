@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
-from conftest import Bench
+from bench import Bench
 
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import assets, runs

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import dagster as dg
-from conftest import Bench, FakeParser, write_pdf
+from bench import Bench, FakeParser, write_pdf
 from dagster._core.test_utils import create_run_for_test
 
 from deepcompress_dagster.orchestration import ingest, runs

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from conftest import Bench, FakeParser, write_pdf
+from bench import Bench, FakeParser, write_pdf
 from dagster._core.test_utils import create_run_for_test
 
 from deepcompress_dagster.orchestration import jobs, runs, sensors, work

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pymupdf
 import pytest
-from conftest import Bench
+from bench import Bench
 
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import ingest

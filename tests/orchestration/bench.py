@@ -1,0 +1,267 @@
+"""What these tests work with: a parser that does what its files say, and runs over it."""
+
+import json
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import dagster as dg
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+
+from deepcompress_dagster.orchestration import ingest, runs
+from deepcompress_dagster.orchestration.partitions import documents
+from deepcompress_dagster.orchestration.resources import GpuResource
+from deepcompress_dagster.records import (
+    ASSETS,
+    BBox,
+    DocumentOpened,
+    DocumentResult,
+    DocumentTask,
+    Figure,
+    Label,
+    OutlineEntry,
+    Page,
+    PageError,
+    PageResult,
+    PageStatus,
+    Region,
+    StageTiming,
+    Table,
+    TableCell,
+    TextBlock,
+    TextLine,
+    TextSource,
+    region_id,
+)
+from deepcompress_dagster.settings import Settings
+from deepcompress_dagster.warehouse import AssetState, Warehouse
+
+TEXT_BOX = BBox(72, 72, 300, 90)
+TABLE_BOX = BBox(72, 100, 300, 200)
+FIGURE_BOX = BBox(72, 300, 300, 500)
+LAYOUT_SCORE = 0.9
+
+
+class FakeParser:
+    """Yields what the task's file says: ``{"pages": 3, "fatal": "...", "errors": [2], ...}``."""
+
+    log: ClassVar[list[tuple[str, tuple[str, ...], int]]] = []
+    open_parsers = 0
+    before_page: Callable[[str, int], None] | None = None
+
+    def __enter__(self) -> "FakeParser":
+        FakeParser.open_parsers += 1
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        FakeParser.open_parsers -= 1
+
+    def parse(
+        self,
+        tasks: Iterable[DocumentTask],
+        selection: Collection[str],
+        regions: Callable[[str, int], tuple[Region, ...]] | None = None,
+    ) -> Generator[DocumentOpened | PageResult | DocumentResult, None, None]:
+        for task in tasks:
+            spec = json.loads(task.path.read_bytes().removeprefix(b"%PDF-fake "))
+            yield from self._document(task, spec, tuple(selection), regions)
+
+    def _document(
+        self,
+        task: DocumentTask,
+        spec: Mapping[str, Any],
+        selection: tuple[str, ...],
+        regions: Callable[[str, int], tuple[Region, ...]] | None,
+    ) -> Iterator[DocumentOpened | PageResult | DocumentResult]:
+        name = task.document_id
+        if "fatal" in spec:
+            fatal = PageError(name, None, "open", spec["fatal"], f"{spec['fatal']}: cannot open")
+            yield DocumentResult(name, 0, fatal=fatal)
+            return
+        count = spec.get("pages", 1)
+        yield DocumentOpened(name, count, title=spec.get("title"))
+        for number in task.pages or range(1, count + 1):
+            if number > count or number in task.finished_pages:
+                continue
+            if FakeParser.before_page:
+                FakeParser.before_page(name, number)
+            FakeParser.log.append((name, selection, number))
+            if "layouts" not in selection and set(selection) - {"pages"}:
+                assert regions is not None
+                assert regions(name, number), "regions come from the warehouse"
+            yield page_result(name, number, spec, selection)
+        yield DocumentResult(name, count, outline=(OutlineEntry(1, "Start", 1),))
+
+
+def page_result(
+    name: str, number: int, spec: Mapping[str, Any], selection: Collection[str]
+) -> PageResult:
+    """The rows of one page; ``spec`` may set its text, a failed page, and extra words of layout."""
+    failed = number in spec.get("errors", ())
+    errors = (
+        (PageError(name, number, "text", "ModelFailed", "could not be read"),) if failed else ()
+    )
+    rows: dict[str, Any] = {}
+    if "layouts" in selection:
+        rows["layouts"] = tuple(
+            Region(number, region_id(number, box), label, box, LAYOUT_SCORE, order, "fake@1")
+            for order, (label, box) in enumerate(
+                ((Label.TEXT, TEXT_BOX), (Label.TABLE, TABLE_BOX), (Label.PICTURE, FIGURE_BOX))
+            )
+        )
+    if "text" in selection:
+        content = spec.get("text", f"Text of page {number}.")
+        rows["text"] = () if failed else (text_block(number, content),)
+    if "tables" in selection:
+        rows["tables"] = (table(number, spec.get("cells")),)
+    if "figures" in selection:
+        rows["figures"] = (
+            Figure(
+                number,
+                region_id(number, FIGURE_BOX),
+                FIGURE_BOX,
+                2,
+                "unknown",
+                None,
+                None,
+                None,
+                None,
+                "fake@1",
+            ),
+        )
+    return PageResult(
+        document_id=name,
+        page=Page(
+            number,
+            612,
+            792,
+            0,
+            144,
+            1224,
+            1584,
+            None,
+            True,
+            PageStatus.PARTIAL if failed else PageStatus.COMPLETE,
+        ),
+        errors=errors,
+        timings=(StageTiming(number, "layout", 0.25, 1, "cpu"),) if "layouts" in selection else (),
+        **rows,
+    )
+
+
+def text_block(number: int, content: str) -> TextBlock:
+    return TextBlock(
+        number,
+        region_id(number, TEXT_BOX),
+        Label.TEXT,
+        TEXT_BOX,
+        0,
+        None,
+        content,
+        TextSource.TEXT_LAYER,
+        1.0,
+        (TextLine(TEXT_BOX, content),),
+        "pdf",
+    )
+
+
+def table(number: int, cells: list[tuple[int, int, int, int, str]] | None) -> Table:
+    given = cells or [(0, 0, 1, 1, "Year"), (0, 1, 1, 1, "Sum")]
+    return Table(
+        number,
+        region_id(number, TABLE_BOX),
+        TABLE_BOX,
+        1,
+        1,
+        2,
+        tuple(TableCell(r, c, rs, cs, False, text) for r, c, rs, cs, text in given),
+        "<table></table>",
+        "| |",
+        None,
+        0.8,
+        "fake@1",
+    )
+
+
+class FakeGpu(GpuResource):
+    """Hands out the fake parser; counts one load of one model per process."""
+
+    def parser(self, settings: Settings) -> Any:
+        return FakeParser()
+
+    def model_loads(self) -> Mapping[str, int]:
+        return {"fake": 1} if FakeParser.log else {}
+
+
+def write_pdf(path: Path, **spec: Any) -> Path:
+    """A file that the fake parser understands; equal arguments give equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"%PDF-fake " + json.dumps(spec).encode())
+    return path
+
+
+@dataclass
+class Bench:
+    """Files in, runs on them, and what Dagster and the warehouse say of it afterwards."""
+
+    instance: dg.DagsterInstance
+    warehouse: Warehouse
+    definitions: dg.Definitions
+    inbox: Path
+
+    def register(self, **specs: dict[str, Any]) -> list[str]:
+        """Write and register a file for each name; their document ids, in order."""
+        paths = [write_pdf(self.inbox / f"{name}.pdf", name=name, **s) for name, s in specs.items()]
+        found = ingest.register_documents(self.instance, self.warehouse, paths)
+        return [item.document_id or "" for item in found]
+
+    def run(self, documents: list[str], *assets: str, **options: Any) -> ingest.RunOutcome:
+        """Materialise documents as the command line does, without skipping anything."""
+        options = {"skip_unchanged": False, **options}
+        return ingest.materialize_documents(
+            self.instance, self.definitions, documents, assets or ASSETS, **options
+        )
+
+    def launch(
+        self, *, assets: Collection[str] = ASSETS, config: dict[str, Any] | None = None, **tags: str
+    ) -> dg.ExecuteInProcessResult:
+        """Run the job as the UI does: with tags, and mostly without configuration."""
+        return self.definitions.resolve_job_def(runs.JOB_NAME).execute_in_process(
+            instance=self.instance,
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            tags={name.replace("__", "/"): value for name, value in tags.items()},
+            run_config={"ops": {runs.OP_NAME: {"config": config}}} if config else None,
+            raise_on_error=False,
+        )
+
+    def partitions(self, asset: str) -> dict[str, set[str]]:
+        """The partitions of an asset by what the UI shows of them."""
+        with dg.partition_loading_context(dynamic_partitions_store=self.instance):
+            value = get_and_update_asset_status_cache_value(
+                self.instance, dg.AssetKey(asset), documents
+            )
+            assert value
+            return {
+                "materialized": keys(value.deserialize_materialized_partition_subsets(documents)),
+                "failed": keys(value.deserialize_failed_partition_subsets(documents)),
+                "in progress": keys(value.deserialize_in_progress_partition_subsets(documents)),
+            }
+
+    def materializations(self, run_id: str) -> list[tuple[str, str]]:
+        """Asset and document of each materialization of a run, in order."""
+        records = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        events = [entry.get_dagster_event() for entry in records]
+        return [
+            (event.asset_key.to_user_string(), event.partition or "")
+            for event in events
+            if event.asset_key
+        ]
+
+    def state(self, document_id: str) -> dict[str, AssetState]:
+        """What is committed of a document."""
+        return {state.asset: state for state in self.warehouse.asset_states([document_id])}
+
+
+def keys(subset: Any) -> set[str]:
+    return set(subset.get_partition_keys())
