@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -19,6 +19,7 @@ from typing import IO
 import dagster as dg
 import psutil
 
+from deepcompress_dagster.orchestration import ingest, runs
 from deepcompress_dagster.settings import Settings
 
 TEMPLATE = Path(__file__).with_name("dagster.yaml")
@@ -27,7 +28,7 @@ DEFINITIONS = "deepcompress_dagster.definitions"
 START_TIMEOUT_S = 120.0
 """Time for the UI to answer; a first start on a slow disk takes half a minute."""
 
-STOP_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 8.0
 """Time for a run to put its pages away after Ctrl-C, before it is killed."""
 
 
@@ -59,10 +60,12 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
     """
     _require_free(host, port)
     settings.inbox.mkdir(parents=True, exist_ok=True)
+    _make_good(settings)
     home = install_home(settings)
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(home),
+        "PYTHONSAFEPATH": "1",
         "DEEPCOMPRESS_INBOX": str(settings.inbox),
         "DEEPCOMPRESS_DATA_DIR": str(settings.data_dir),
         "DEEPCOMPRESS_MODELS_DIR": str(settings.models_dir),
@@ -81,6 +84,15 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
         while not stopping and child.poll() is None:
             time.sleep(0.2)
         return 0 if stopping else int(child.returncode or 0)
+
+
+def _make_good(settings: Settings) -> None:
+    """Clear away runs that died, and tell a new Dagster home what the warehouse holds."""
+    from deepcompress_dagster.warehouse import Warehouse
+
+    with open_instance(settings) as instance:
+        runs.reap_dead_runs(instance, settings.data_dir)
+        ingest.reconcile_home(instance, Warehouse(settings.data_dir))
 
 
 def _require_free(host: str, port: int) -> None:
@@ -146,14 +158,18 @@ def _stop(child: "subprocess.Popen[bytes]") -> None:
     psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
 
 
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        parent = psutil.Process(pid)
-        return [*parent.children(recursive=True), parent]
-    except psutil.NoSuchProcess:
-        return []
+def _family(session: int) -> list[psutil.Process]:
+    """The living processes of a session, those whose parent is gone as well."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session:
+                found.append(process)
+        except (ProcessLookupError, PermissionError):
+            continue
+    return found
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    if process.is_running():
+    with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
