@@ -75,7 +75,7 @@ def open_document(path: Path, password: str | None = None) -> Any:
             return document
     if document.is_repaired:
         raise Damaged(f"{path.name} is damaged: no page could be recovered; get a complete copy")
-    raise NoPages(f"{path.name} has no pages")
+    raise NoPages(f"{path.name} has no pages; look at the program that wrote it")
 
 
 def _check_header(path: Path) -> None:
@@ -91,7 +91,9 @@ def _check_header(path: Path) -> None:
     if not head:
         raise EmptyFile(f"{path.name} is empty (0 bytes); copy it again")
     if b"%PDF-" not in head:
-        raise NotAPdf(f"{path.name} is not a PDF: it looks like {_looks_like(head)}")
+        raise NotAPdf(
+            f"{path.name} is not a PDF: it looks like {_looks_like(head)}; convert it or remove it"
+        )
 
 
 def _looks_like(head: bytes) -> str:
