@@ -150,6 +150,7 @@ class Word:
     italic: bool = False
     block: int = 0
     line: int = 0
+    monospace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,10 @@ class TextLine:
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """The text of one region. ``font_size`` (points) and ``bold`` feed the document pass."""
+    """The text of one region. ``font_size`` (points) and ``bold`` feed the document pass.
+
+    The ``content`` of monospace text keeps its line breaks and blanks.
+    """
 
     page_number: int
     region_id: str
@@ -208,6 +212,7 @@ class TextBlock:
     model: str
     font_size: float | None = None
     bold: bool = False
+    monospace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +364,7 @@ class OutlineBlock:
     bold: bool
     page_width: float
     page_height: float
+    monospace: bool = False
 
 
 @dataclass(frozen=True, slots=True)

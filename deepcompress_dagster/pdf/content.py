@@ -139,6 +139,7 @@ def _word_row(word: Word) -> tuple[Any, ...]:
         word.italic,
         word.block,
         word.line,
+        word.monospace,
     )
 
 

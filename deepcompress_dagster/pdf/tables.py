@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from math import inf
 from typing import Any, NamedTuple
 
 from deepcompress_dagster.pdf.content import FoundTable
@@ -148,7 +149,7 @@ def build_table(
     n_rows, n_columns = len(ys) - 1, len(xs) - 1
     if n_rows < 1 or n_columns < 1 or n_rows * n_columns < 2:
         return None
-    grid = _fill_gaps(_place(cells, xs, ys), xs, ys)
+    grid = _fill_gaps(_split_spans(_place(cells, xs, ys), xs, ys, words), xs, ys)
     contents = _assign(grid, words)
     texts = [_text(content) for content in contents]
     filled = [replace(cell, text=text) for cell, text in zip(grid, texts, strict=True)]
@@ -238,6 +239,37 @@ def _place(cells: Sequence[BBox], xs: Sequence[float], ys: Sequence[float]) -> l
             taken |= slots
             placed.append(_cell(rows, columns, xs, ys))
     return placed
+
+
+def _split_spans(
+    cells: Sequence[TableCell], xs: Sequence[float], ys: Sequence[float], words: Sequence[Word]
+) -> list[TableCell]:
+    """Cells of which none lies over columns that its words keep apart.
+
+    A table may rule the columns of its header only; the rows below then look like one cell each.
+    """
+    split = []
+    for cell, own in zip(cells, _assign(cells, words), strict=True):
+        columns = range(cell.column, cell.column + cell.column_span)
+        rows = range(cell.row, cell.row + cell.row_span)
+        if len(columns) > 1 and _is_apart(own, [xs[column] for column in columns[1:]]):
+            split += [_cell(rows, range(column, column + 1), xs, ys) for column in columns]
+        else:
+            split.append(cell)
+    return split
+
+
+def _is_apart(words: Sequence[Word], borders: Sequence[float]) -> bool:
+    """Whether words stand on both sides of each border, on every line more than a space apart."""
+    if any(word.bbox.x0 < x < word.bbox.x1 for word in words for x in borders):
+        return False
+    edges = [-inf, *borders, inf]
+    filled = [
+        any(low < word.bbox.center[0] < high for word in words) for low, high in pairwise(edges)
+    ]
+    if sum(filled) < max(2, len(filled) - 1):
+        return False
+    return not any(_is_narrow(line, x) for line in _lines(words) for x in borders)
 
 
 def _fill_gaps(

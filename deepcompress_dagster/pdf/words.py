@@ -26,6 +26,7 @@ _DROPPED = re.compile(
 )
 
 _BOLD_NAME = re.compile(r"bold|black|heavy|semibd|demi", re.IGNORECASE)
+_MONOSPACE_NAME = re.compile(r"mono|courier|consol|typewriter|menlo|fixed|cmtt", re.IGNORECASE)
 _ITALIC_NAME = re.compile(r"italic|oblique", re.IGNORECASE)
 
 
@@ -33,6 +34,7 @@ class _Font(NamedTuple):
     size: float
     bold: bool
     italic: bool
+    monospace: bool
 
 
 class _Line:
@@ -51,7 +53,7 @@ class _Line:
         return self._fonts[max(0, index)]
 
 
-_UNKNOWN = _Font(0.0, False, False)
+_UNKNOWN = _Font(0.0, False, False, False)
 
 
 class PageWords(NamedTuple):
@@ -113,15 +115,15 @@ def _lines(blocks: Iterable[Any]) -> tuple[dict[tuple[int, int], _Line], float]:
 
 
 def _font(span: Any) -> _Font:
-    bold, italic = _style(span["font"], span["flags"])
-    return _Font(round(span["size"], 2), bold, italic)
+    return _Font(round(span["size"], 2), *_style(span["font"], span["flags"]))
 
 
 @lru_cache(maxsize=1024)
-def _style(font: str, flags: int) -> tuple[bool, bool]:
+def _style(font: str, flags: int) -> tuple[bool, bool, bool]:
     return (
         bool(flags & pymupdf.TEXT_FONT_BOLD or _BOLD_NAME.search(font)),
         bool(flags & pymupdf.TEXT_FONT_ITALIC or _ITALIC_NAME.search(font)),
+        bool(flags & pymupdf.TEXT_FONT_MONOSPACED or _MONOSPACE_NAME.search(font)),
     )
 
 
@@ -139,7 +141,8 @@ def _word(
     if not text or box.x0 >= box.x1 or box.y0 >= box.y1:
         return None
     line = lines.get((block, number))
-    return Word(box, text, *(line.font_at(box) if line else _UNKNOWN), block, number)
+    font = line.font_at(box) if line else _UNKNOWN
+    return Word(box, text, font.size, font.bold, font.italic, block, number, font.monospace)
 
 
 def clean(text: str) -> str:

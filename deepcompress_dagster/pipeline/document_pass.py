@@ -36,7 +36,7 @@ def finish_document(
     blocks: Sequence[OutlineBlock], outline: Sequence[OutlineEntry]
 ) -> list[BlockUpdate]:
     """Label, heading level and join of every block, in the order given (page, reading order)."""
-    labelled = _without_false_headings(_with_furniture(blocks))
+    labelled = _with_footnotes(_without_false_headings(_with_furniture(blocks)))
     levels = _heading_levels(labelled, outline)
     joins = _joins(labelled)
     return [
@@ -98,6 +98,24 @@ def _without_false_headings(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock
     ]
 
 
+def _with_footnotes(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock]:
+    """Blocks in which small print right under a footnote belongs to it."""
+    size = _common_size([block for block in blocks if block.label in _FLOWING])
+    relabelled: list[OutlineBlock] = []
+    for block in blocks:
+        above = relabelled[-1] if relabelled else None
+        if above and block.label in _FLOWING and _continues_note(above, block, size):
+            block = replace(block, label=Label.FOOTNOTE)
+        relabelled.append(block)
+    return relabelled
+
+
+def _continues_note(above: OutlineBlock, block: OutlineBlock, body_size: float) -> bool:
+    under = above.page_number == block.page_number and above.bbox.y1 <= block.bbox.y1
+    small = block.font_size is not None and block.font_size < body_size - SAME_SIZE
+    return above.label is Label.FOOTNOTE and under and small
+
+
 def _stands_out(block: OutlineBlock, body_size: float) -> bool:
     larger = not block.font_size or not body_size or block.font_size > body_size + SAME_SIZE
     return larger or block.bold or block.head.isupper() or bool(_NUMBERING.match(block.head))
@@ -111,8 +129,7 @@ def _heading_levels(
     titles = any(block.label is Label.TITLE for block in headings)
     bookmarked = {(_plain(entry.title), entry.page_number): entry.level for entry in outline}
     sizes = _size_levels(headings)
-    depths = [depth for block in headings if (depth := _depth(block)) is not None]
-    top = min(depths, default=1)
+    top = _top_depth(headings)
     levels = {}
     for block in headings:
         known = bookmarked.get((_plain(block.head), block.page_number))
@@ -127,6 +144,26 @@ def _heading_levels(
             level = sizes[_key(block)] + (1 if titles else 0)
         levels[_key(block)] = min(level, MAX_LEVEL)
     return levels
+
+
+def _top_depth(headings: Sequence[OutlineBlock]) -> int:
+    """The depth of numbering that stands for the highest section.
+
+    The least that occurs; one less where a larger heading without a number stands above it: the
+    chapter whose number is not printed.
+    """
+    numbered = [(depth, b.font_size or 0.0) for b in headings if (depth := _depth(b)) is not None]
+    if not numbered:
+        return 1
+    top = min(depth for depth, _ in numbered)
+    size = max(size for depth, size in numbered if depth == top)
+    chapter = any(
+        b.label is Label.SECTION_HEADER
+        and _depth(b) is None
+        and (b.font_size or 0.0) > size + SAME_SIZE
+        for b in headings
+    )
+    return top - 1 if chapter and top > 1 else top
 
 
 def _depth(block: OutlineBlock) -> int | None:
@@ -180,5 +217,7 @@ def _goes_on(previous: OutlineBlock, block: OutlineBlock, common_size: float) ->
         block.page_number == previous.page_number and block.bbox.y0 < previous.bbox.y0
     )
     same_font = abs((previous.font_size or common_size) - (block.font_size or common_size)) < 1.0
+    if previous.monospace or block.monospace:
+        return False
     open_end = previous.tail.rstrip()[-1:] not in ".!?:;\"'\u201d\u2019)"
     return broken and same_font and open_end and block.head[:1].islower()

@@ -43,6 +43,11 @@ class Line:
         heavy = sum(len(word.text) for word in self.words if word.bold)
         return 2 * heavy > sum(len(word.text) for word in self.words)
 
+    @property
+    def monospace(self) -> bool:
+        """Whether every word is in monospace type."""
+        return bool(self.words) and all(word.monospace for word in self.words)
+
 
 def layer_lines(words: Sequence[Word]) -> list[Line]:
     """The lines of a text layer, as the PDF groups them."""
@@ -125,7 +130,7 @@ def cluster(lines: Sequence[Line]) -> list[list[Line]]:
 
 
 def _continues(above: Line, below: Line) -> bool:
-    if above.block != below.block:
+    if above.block != below.block or above.monospace != below.monospace:
         return False
     height = min(above.bbox.height, below.bbox.height)
     gap = below.bbox.y0 - above.bbox.y1
@@ -136,16 +141,22 @@ def _continues(above: Line, below: Line) -> bool:
 
 def in_rows(lines: Sequence[Line]) -> list[Line]:
     """Lines from top to bottom; those at one height from left to right."""
+    return [line for row in rows_of(lines) for line in row]
+
+
+def rows_of(lines: Sequence[Line]) -> list[list[Line]]:
+    """Lines by the row that they stand in, from top to bottom, each row from left to right."""
     rows: list[list[Line]] = []
     for line in sorted(lines, key=lambda line: (line.bbox.center[1], line.bbox.x0)):
-        if rows and _same_row(rows[-1][0], line):
+        if rows and same_row(rows[-1][0], line):
             rows[-1].append(line)
         else:
             rows.append([line])
-    return [line for row in rows for line in sorted(row, key=lambda line: line.bbox.x0)]
+    return [sorted(row, key=lambda line: line.bbox.x0) for row in rows]
 
 
-def _same_row(first: Line, second: Line) -> bool:
+def same_row(first: Line, second: Line) -> bool:
+    """Whether two lines stand beside each other: more than half of the lower one."""
     overlap = min(first.bbox.y1, second.bbox.y1) - max(first.bbox.y0, second.bbox.y0)
     return overlap > 0.5 * min(first.bbox.height, second.bbox.height)
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from deepcompress_dagster.models.predictor import (
     CellGrid,
-    Detection,
     FigureContent,
     Image,
     Orientation,
@@ -26,11 +25,12 @@ from deepcompress_dagster.pdf.errors import PdfError
 from deepcompress_dagster.pdf.text_layer import InkMap, judge
 from deepcompress_dagster.pdf.workers import RenderedPage
 from deepcompress_dagster.pipeline import stages, tables
-from deepcompress_dagster.pipeline.captions import (
-    CAPTION_LIKE,
-    DESCRIBED,
-    is_caption,
-    match_captions,
+from deepcompress_dagster.pipeline.blocks import (
+    Block,
+    captions_of,
+    text_row,
+    with_captions,
+    with_ledgers,
 )
 from deepcompress_dagster.pipeline.figures import FigureJob, crop
 from deepcompress_dagster.pipeline.frame import Frame
@@ -38,7 +38,6 @@ from deepcompress_dagster.pipeline.lines import (
     Line,
     assign,
     in_rows,
-    join_lines,
     layer_lines,
     ocr_line,
 )
@@ -49,6 +48,7 @@ from deepcompress_dagster.pipeline.regions import (
     grown_areas,
     mend,
     ordered_regions,
+    page_sized,
     shows_a_document,
 )
 from deepcompress_dagster.pipeline.stages import Plan
@@ -139,20 +139,6 @@ class _Rows:
     errors: list[PageError] = field(default_factory=list)
 
 
-@dataclass
-class _Block:
-    """A region or a find of OCR, upright, with the lines that belong to it."""
-
-    region: Region
-    bbox: BBox
-    lines: list[Line]
-    model: str
-
-    @property
-    def text(self) -> str:
-        return join_lines(in_rows(self.lines))
-
-
 class PageFlow:
     """One page's walk. ``run`` is the flow that a stream drives."""
 
@@ -187,11 +173,11 @@ class PageFlow:
             self._rows.regions = ordered_regions(areas, self._job.page_number, view.frame)
         if not self._plan.reads_text:
             return
-        blocks = _with_captions((yield from self._read(view)))
-        captions = _captions(blocks)
+        blocks = with_captions(with_ledgers((yield from self._read(view))))
+        captions = captions_of(blocks)
         if self._plan.selects("text"):
             self._rows.text = [
-                row for block in blocks if (row := _text_row(block, view.frame)) is not None
+                row for block in blocks if (row := text_row(block, view.frame)) is not None
             ]
         if self._plan.selects("tables"):
             yield from self._tables(view, blocks, captions)
@@ -227,60 +213,62 @@ class PageFlow:
         ]
 
     def _detect(self, view: PageView) -> Generator[Any, Any, list[Area]]:
-        answer = yield from self._ask(Call(stages.LAYOUT, view.pixels))
-        detections: list[Detection] = answer.value if answer else []
+        pixels, offset = page_sized(view.pixels, view.scale)
+        answer = yield from self._ask(Call(stages.LAYOUT, pixels))
+        if answer is None:
+            return mend([], view.lines, view.frame.upright_size)
+        detections = [replace(found, bbox=found.bbox.shifted(*offset)) for found in answer.value]
         size = view.frame.upright_size
-        areas = detected_areas(detections, view.scale, size, answer.model if answer else "")
+        areas = detected_areas(detections, view.scale, size, answer.model)
         return mend(areas, view.lines, size)
 
     # Reading
 
-    def _read(self, view: PageView) -> Generator[Any, Any, list[_Block]]:
+    def _read(self, view: PageView) -> Generator[Any, Any, list[Block]]:
         """The page's blocks with their lines, from the text layer where it can be trusted."""
         boxes = [view.frame.upright(region.bbox) for region in self._rows.regions]
         owned, _ = assign(view.lines, boxes)
         blocks = [
-            _Block(region, box, lines, TextSource.TEXT_LAYER)
+            Block(region, box, tuple(in_rows(lines)), TextSource.TEXT_LAYER)
             for region, box, lines in zip(self._rows.regions, boxes, owned, strict=True)
         ]
         doubtful = [block for block in blocks if self._needs_ocr(view, block)]
-        if _reads_whole_page(view, blocks, doubtful):
-            trusted = [line for b in blocks if b not in doubtful for line in b.lines]
-            blocks += yield from self._read_page(view, doubtful, trusted)
+        trusted = [block for block in blocks if block not in doubtful]
+        if _reads_whole_page(view, trusted, doubtful):
+            read = yield from self._read_page(view, doubtful, trusted)
         else:
-            yield from self._read_regions(view, doubtful)
-        return sorted(blocks, key=lambda block: block.region.reading_order)
+            read = yield from self._read_regions(view, doubtful)
+        return sorted([*trusted, *read], key=lambda block: block.region.reading_order)
 
-    def _needs_ocr(self, view: PageView, block: _Block) -> bool:
+    def _needs_ocr(self, view: PageView, block: Block) -> bool:
         words = [word for line in block.lines for word in line.words]
-        judgement = judge(words, block.bbox, view.ink)
-        if block.region.label is Label.PICTURE:
+        if block.label is Label.PICTURE:
             large = min(block.bbox.width, block.bbox.height) >= MIN_FIGURE_TEXT_SIDE
             return large and not words and self._plan.selects("figures")
-        return not judgement.usable
+        return not judge(words, block.bbox, view.ink).usable
 
     def _read_page(
-        self, view: PageView, doubtful: Sequence[_Block], trusted: Sequence[Line]
-    ) -> Generator[Any, Any, list[_Block]]:
+        self, view: PageView, doubtful: Sequence[Block], trusted: Sequence[Block]
+    ) -> Generator[Any, Any, list[Block]]:
         """Read the whole page; lines that no block owns become blocks of their own."""
         answer = yield from self._ask(Call(stages.TEXT, TextCrop(view.pixels)))
         if answer is None:
-            return []
+            return list(doubtful)
+        known = [line for block in trusted for line in block.lines]
         lines = [
             line
             for line in _ocr_lines(answer.value, view.scale, 0, 0)
-            if not _is_covered(line, trusted)
+            if not _is_covered(line, known)
         ]
-        owned, orphans = assign(lines, [block.bbox for block in doubtful])
-        for block, mine in zip(doubtful, owned, strict=True):
-            if block.region.label is Label.PICTURE and shows_a_document(block.bbox, mine):
-                orphans += mine
-            else:
-                block.lines, block.model = mine, answer.model
-        return self._found_blocks(view, orphans, answer.model)
+        blocks = [replace(block, lines=(), model=answer.model) for block in doubtful]
+        owners = _without_documents(blocks, lines)
+        owned, orphans = assign(lines, [blocks[i].bbox for i in owners])
+        for i, mine in zip(owners, owned, strict=True):
+            blocks[i] = replace(blocks[i], lines=tuple(mine))
+        return blocks + self._found_blocks(view, orphans, answer.model)
 
-    def _found_blocks(self, view: PageView, orphans: Sequence[Line], model: str) -> list[_Block]:
-        areas = grown_areas(in_rows(orphans))
+    def _found_blocks(self, view: PageView, orphans: Sequence[Line], model: str) -> list[Block]:
+        areas = grown_areas(orphans)
         fixed = [view.frame.upright(region.bbox) for region in self._rows.regions]
         places = between(fixed, [area.bbox for area in areas])
         owned, _ = assign(orphans, [area.bbox for area in areas])
@@ -291,51 +279,55 @@ class PageFlow:
             region = Region(
                 number, region_id(number, box), area.label, box, area.score, place, area.model
             )
-            blocks.append(_Block(region, area.bbox, lines, model))
+            blocks.append(Block(region, area.bbox, tuple(lines), model))
         return blocks
 
-    def _read_regions(self, view: PageView, doubtful: Sequence[_Block]) -> Steps:
-        if not doubtful:
-            return
+    def _read_regions(
+        self, view: PageView, doubtful: Sequence[Block]
+    ) -> Generator[Any, Any, list[Block]]:
         calls = [Call(stages.TEXT, TextCrop(view.crop(block.bbox, margin=2))) for block in doubtful]
-        for block, answer in zip(doubtful, (yield calls), strict=True):
+        answers = (yield calls) if calls else []
+        blocks = []
+        for block, answer in zip(doubtful, answers, strict=True):
             if isinstance(answer, ItemFailed):
                 self._record(answer)
+                blocks.append(block)
             else:
                 origin = block.bbox.expanded(2)
                 x, y = max(0.0, origin.x0), max(0.0, origin.y0)
-                block.lines = _ocr_lines(answer.value, view.scale, x, y)
-                block.model = answer.model
+                lines = _ocr_lines(answer.value, view.scale, x, y)
+                blocks.append(replace(block, lines=tuple(lines), model=answer.model))
+        return blocks
 
     # Tables
 
-    def _tables(self, view: PageView, blocks: Sequence[_Block], captions: dict[str, str]) -> Steps:
-        wanted = [block for block in blocks if block.region.label is Label.TABLE]
+    def _tables(self, view: PageView, blocks: Sequence[Block], captions: dict[str, str]) -> Steps:
+        wanted = [block for block in blocks if block.label is Label.TABLE]
         if not wanted:
             return
-        ruled = yield from self._ruled_grids(view, wanted)
-        open_questions = [i for i, grid in enumerate(ruled) if grid is None]
-        calls = [
-            Call(stages.TABLES, TableCrop(view.crop(wanted[i].bbox, margin=2)))
-            for i in open_questions
+        grids = yield from self._ruled_grids(view, wanted)
+        uncertain = [
+            i
+            for i, (block, grid) in enumerate(zip(wanted, grids, strict=True))
+            if grid is None or not tables.is_certain(grid, block.lines)
         ]
-        answers = (yield calls) if calls else []
-        grids = dict(enumerate(ruled))
-        for i, answer in zip(open_questions, answers, strict=True):
+        crops = [TableCrop(view.crop(wanted[i].bbox, margin=2)) for i in uncertain]
+        answers = (yield [Call(stages.TABLES, crop) for crop in crops]) if crops else []
+        for i, answer in zip(uncertain, answers, strict=True):
             if isinstance(answer, ItemFailed):
                 self._record(answer)
             else:
-                grids[i] = _modelled_grid(answer, wanted[i], view.scale)
-        for i, block in enumerate(wanted):
-            grid = grids[i]
+                modelled = _modelled_grid(answer, wanted[i], view.scale)
+                grids[i] = tables.sounder(grids[i], modelled, wanted[i].lines)
+        for block, grid in zip(wanted, grids, strict=True):
             if grid is not None and grid.n_rows and grid.n_columns:
                 caption = captions.get(block.region.region_id)
                 self._rows.tables.append(_table_row(block, grid, caption, view.frame))
 
     def _ruled_grids(
-        self, view: PageView, wanted: Sequence[_Block]
+        self, view: PageView, wanted: Sequence[Block]
     ) -> Generator[Any, Any, list[tables.Grid | None]]:
-        """Grids that ruling lines make certain; only a born-digital upright page has such."""
+        """What PyMuPDF's finder reads from lines and words; a scan or a turned page has neither."""
         if not view.lines or view.frame.turn:
             return [None] * len(wanted)
         boxes = tuple(block.region.bbox for block in wanted)
@@ -349,8 +341,8 @@ class PageFlow:
 
     # Figures
 
-    def _figures(self, view: PageView, blocks: Sequence[_Block], captions: dict[str, str]) -> Steps:
-        wanted = [block for block in blocks if block.region.label is Label.PICTURE]
+    def _figures(self, view: PageView, blocks: Sequence[Block], captions: dict[str, str]) -> Steps:
+        wanted = [block for block in blocks if block.label is Label.PICTURE]
         if not wanted:
             return
         jobs = [self._figure_job(view, block) for block in wanted]
@@ -361,7 +353,7 @@ class PageFlow:
             else:
                 self._rows.figures.append(self._figure_row(block, job, answer, captions))
 
-    def _figure_job(self, view: PageView, block: _Block) -> FigureJob:
+    def _figure_job(self, view: PageView, block: Block) -> FigureJob:
         region = block.region
         name = f"figure-{self._job.page_number:05d}-{region.region_id}.jpg"
         text_area = sum(line.bbox.intersection(block.bbox) for line in block.lines)
@@ -377,7 +369,7 @@ class PageFlow:
         )
 
     def _figure_row(
-        self, block: _Block, job: FigureJob, answer: Answer, captions: dict[str, str]
+        self, block: Block, job: FigureJob, answer: Answer, captions: dict[str, str]
     ) -> Figure:
         content: FigureContent = answer.value
         region = block.region
@@ -388,7 +380,7 @@ class PageFlow:
             reading_order=region.reading_order,
             kind=content.kind,
             caption=captions.get(region.region_id),
-            inner_text="\n".join(line.text for line in in_rows(block.lines)) or None,
+            inner_text="\n".join(line.text for line in block.lines) or None,
             data=content.data,
             image_path=self._relative(job.path),
             model=answer.model,
@@ -507,13 +499,25 @@ def _may_be_turned(content: PageContent) -> bool:
     return 2 * upended > len(words)
 
 
-def _reads_whole_page(view: PageView, blocks: Sequence[_Block], doubtful: Sequence[_Block]) -> bool:
+def _reads_whole_page(view: PageView, trusted: Sequence[Block], doubtful: Sequence[Block]) -> bool:
     if not view.lines:
         return view.ink.share(BBox(0, 0, *view.frame.upright_size)) > 0
-    readable = [block for block in blocks if block.region.label is not Label.PICTURE]
-    area = sum(block.bbox.area for block in readable)
-    unread = sum(block.bbox.area for block in doubtful if block.region.label is not Label.PICTURE)
-    return area > 0 and unread >= WHOLE_PAGE_SHARE * area
+    unread = _text_area(doubtful)
+    return unread > 0 and unread >= WHOLE_PAGE_SHARE * (unread + _text_area(trusted))
+
+
+def _text_area(blocks: Sequence[Block]) -> float:
+    return sum(block.bbox.area for block in blocks if block.label is not Label.PICTURE)
+
+
+def _without_documents(blocks: Sequence[Block], lines: Sequence[Line]) -> list[int]:
+    """The blocks that own text: pictures that show a document leave it to be read for itself."""
+    owned, _ = assign(lines, [block.bbox for block in blocks])
+    return [
+        i
+        for i, (block, mine) in enumerate(zip(blocks, owned, strict=True))
+        if not (block.label is Label.PICTURE and shows_a_document(block.bbox, mine))
+    ]
 
 
 def _is_covered(line: Line, trusted: Sequence[Line]) -> bool:
@@ -535,62 +539,7 @@ def _ocr_lines(read: ReadText, scale: float, x: float, y: float) -> list[Line]:
     return lines
 
 
-def _with_captions(blocks: Sequence[_Block]) -> list[_Block]:
-    """Blocks in which text that OCR read beside a table or figure, and that names it, is a caption.
-
-    Where the text layer says so, the layout stage has seen to it already.
-    """
-    described = [block.bbox for block in blocks if block.region.label in DESCRIBED]
-    return [
-        replace(block, region=replace(block.region, label=Label.CAPTION))
-        if block.region.label in CAPTION_LIKE and is_caption(block.text, block.bbox, described)
-        else block
-        for block in blocks
-    ]
-
-
-def _captions(blocks: Sequence[_Block]) -> dict[str, str]:
-    """The caption's text of each table and picture that has one, by ``region_id``."""
-    text = {
-        block.region.region_id: block.text
-        for block in blocks
-        if block.region.label is Label.CAPTION
-    }
-    matched = match_captions([block.region for block in blocks], text)
-    return {target: text[caption] for target, caption in matched.items() if text.get(caption)}
-
-
-def _text_row(block: _Block, frame: Frame) -> TextBlock | None:
-    """The row of a block of text; None for tables, pictures and blocks without text."""
-    region = block.region
-    if region.label in (Label.TABLE, Label.PICTURE) or not block.text:
-        return None
-    lines = in_rows(block.lines)
-    letters = sum(len(line.text) for line in lines)
-    confidence = sum(line.confidence * len(line.text) for line in lines) / max(1, letters)
-    size = sum(line.font_size * len(line.text) for line in lines) / max(1, letters)
-    heavy = sum(len(line.text) for line in lines if line.bold)
-    return TextBlock(
-        page_number=region.page_number,
-        region_id=region.region_id,
-        label=region.label,
-        bbox=region.bbox,
-        reading_order=region.reading_order,
-        heading_level=None,
-        content=block.text,
-        source=lines[0].source,
-        confidence=round(confidence, 4),
-        lines=tuple(
-            TextLine(frame.displayed(line.bbox), line.text, round(line.confidence, 4))
-            for line in lines
-        ),
-        model=block.model,
-        font_size=round(size, 2),
-        bold=2 * heavy > letters,
-    )
-
-
-def _modelled_grid(answer: Answer, block: _Block, scale: float) -> tables.Grid:
+def _modelled_grid(answer: Answer, block: Block, scale: float) -> tables.Grid:
     """The grid that a model saw in the block's crop, filled with the block's words."""
     grid: CellGrid = answer.value
     origin = block.bbox.expanded(2)
@@ -607,7 +556,7 @@ def _modelled_grid(answer: Answer, block: _Block, scale: float) -> tables.Grid:
     )
 
 
-def _table_row(block: _Block, grid: tables.Grid, caption: str | None, frame: Frame) -> Table:
+def _table_row(block: Block, grid: tables.Grid, caption: str | None, frame: Frame) -> Table:
     region = block.region
     cells = tuple(
         replace(cell, bbox=frame.displayed(cell.bbox) if cell.bbox is not None else None)

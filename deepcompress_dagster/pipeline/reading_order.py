@@ -23,15 +23,16 @@ def reading_order(boxes: Sequence[BBox]) -> list[int]:
 def _order(indices: list[int], boxes: Sequence[BBox]) -> list[int]:
     if len(indices) <= 1:
         return indices
-    columns = _cut(indices, boxes, axis=0, gap=MIN_COLUMN_GAP)
-    if len(columns) > 1:
-        return [index for column in columns for index in _order(column, boxes)]
-    rows = _cut(indices, boxes, axis=1, gap=MIN_ROW_GAP)
-    if len(rows) > 1:
-        groups = _merge_columns(rows, boxes)
-        if len(groups) > 1:
-            return [index for group in groups for index in _order(group, boxes)]
-    return sorted(indices, key=lambda index: (boxes[index].y0, boxes[index].x0, index))
+    groups = _merge_columns(_cut(indices, boxes, axis=1, gap=MIN_ROW_GAP), boxes)
+    if len(groups) == 1:
+        groups = _columns(indices, boxes)
+    if len(groups) == 1:
+        return sorted(indices, key=lambda index: (boxes[index].y0, boxes[index].x0, index))
+    return [index for group in groups for index in _order(group, boxes)]
+
+
+def _columns(indices: list[int], boxes: Sequence[BBox]) -> list[list[int]]:
+    return _cut(indices, boxes, axis=0, gap=MIN_COLUMN_GAP)
 
 
 def _cut(indices: list[int], boxes: Sequence[BBox], axis: int, gap: float) -> list[list[int]]:
@@ -49,11 +50,14 @@ def _cut(indices: list[int], boxes: Sequence[BBox], axis: int, gap: float) -> li
 
 
 def _merge_columns(rows: list[list[int]], boxes: Sequence[BBox]) -> list[list[int]]:
-    """Join neighbouring rows while all of them can still be cut into the same columns."""
+    """Join a row that has columns with the rows below it that can still be cut into columns.
+
+    A row without columns begins none: a heading at the right margin is no column.
+    """
     groups: list[list[int]] = [rows[0]]
     for row in rows[1:]:
         merged = groups[-1] + row
-        if len(_cut(merged, boxes, axis=0, gap=MIN_COLUMN_GAP)) > 1:
+        if min(len(_columns(part, boxes)) for part in (groups[-1], merged)) > 1:
             groups[-1] = merged
         else:
             groups.append(row)

@@ -3,12 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from deepcompress_dagster.models.predictor import Detection
+import numpy as np
+
+from deepcompress_dagster.models.predictor import Detection, Image
 from deepcompress_dagster.pipeline.captions import CAPTION_LIKE, DESCRIBED, is_caption
+from deepcompress_dagster.pipeline.code import CODE_LABELS, join_code, split_code
 from deepcompress_dagster.pipeline.frame import Frame
-from deepcompress_dagster.pipeline.lines import Line, assign, cluster, join_lines
+from deepcompress_dagster.pipeline.lines import Line, assign, cluster, in_rows, join_lines
 from deepcompress_dagster.pipeline.reading_order import reading_order
 from deepcompress_dagster.records import BBox, Label, Region, region_id, union
+
+SHEET = (612.0, 792.0)
+"""Points of a letter page, width and height."""
 
 SWALLOWED = 0.85
 """A region covered this much by a table or picture is part of it."""
@@ -22,6 +28,9 @@ MANY_LINES = 8
 DOCUMENT_TEXT = 0.12
 """Share of a picture that lines of text cover from which it shows a document, not a figure with
 labels; receipts have .2 to .4, charts below .1."""
+
+ECHO_TEXT = 0.3
+"""Share of an area that lines of other areas cover from which it has nothing of its own."""
 
 CLUSTER_MODEL = "text-clusters"
 """``model`` of regions grown from lines that no detected region covers; their score is 0."""
@@ -37,6 +46,22 @@ class Area:
     bbox: BBox
     score: float
     model: str
+
+
+def page_sized(pixels: Image, scale: float) -> tuple[Image, tuple[float, float]]:
+    """A small page on a sheet of letter size, and what is added to boxes (pixels) to get them back.
+
+    Layout models were trained on whole pages: alone, a table of a quarter page is not seen, since
+    its letters have the size of headlines. Pages larger than half a sheet stay as they are.
+    """
+    height, width = pixels.shape[:2]
+    sheet_width, sheet_height = (round(side * scale) for side in SHEET)
+    if 2 * height * width > sheet_height * sheet_width:
+        return pixels, (0.0, 0.0)
+    sheet = np.full((max(height, sheet_height), max(width, sheet_width), 3), 255, np.uint8)
+    x, y = (sheet.shape[1] - width) // 2, (sheet.shape[0] - height) // 4
+    sheet[y : y + height, x : x + width] = pixels
+    return sheet, (-float(x), -float(y))
 
 
 def detected_areas(
@@ -62,10 +87,38 @@ def mend(areas: Sequence[Area], lines: Sequence[Line], size: tuple[float, float]
     picture belong to it; text areas fit the lines that they own.
     """
     kept = _without_scans(areas, lines, size)
-    kept = [area for area in kept if not _is_swallowed(area, kept)]
+    kept = _without_nested([area for area in kept if not _is_swallowed(area, kept)])
     owned, orphans = assign(lines, [area.bbox for area in kept])
+    kept, owned = _without_echoes(kept, owned, lines)
+    groups = cluster(orphans)
+    kept, owned = _with_code([*kept, *_grown(groups)], [*owned, *groups])
     fitted = [_fitted(area, mine) for area, mine in zip(kept, owned, strict=True)]
-    return _with_captions(fitted, owned) + grown_areas(orphans)
+    return _with_captions(fitted, owned)
+
+
+def _with_code(
+    areas: Sequence[Area], owned: Sequence[list[Line]]
+) -> tuple[list[Area], list[list[Line]]]:
+    """Areas and their lines, with every piece of code in one area of text."""
+    may_be_code = [
+        area.label in CODE_LABELS and bool(own) for area, own in zip(areas, owned, strict=True)
+    ]
+    kept = [
+        (i, area, own)
+        for i, (area, own) in enumerate(zip(areas, owned, strict=True))
+        if not may_be_code[i]
+    ]
+    pieces = [
+        piece for i in range(len(areas)) if may_be_code[i] for piece in split_code(i, owned[i])
+    ]
+    for piece in join_code(pieces):
+        area = areas[piece.source]
+        whole = piece.lines == tuple(in_rows(owned[piece.source]))
+        label = Label.TEXT if piece.is_code else area.label
+        bbox = area.bbox if whole else piece.bbox.rounded()
+        kept.append((piece.source, replace(area, label=label, bbox=bbox), list(piece.lines)))
+    kept.sort(key=lambda entry: entry[0])
+    return [area for _, area, _ in kept], [own for _, _, own in kept]
 
 
 def _with_captions(areas: Sequence[Area], owned: Sequence[Sequence[Line]]) -> list[Area]:
@@ -81,9 +134,13 @@ def _with_captions(areas: Sequence[Area], owned: Sequence[Sequence[Line]]) -> li
 
 def grown_areas(orphans: Sequence[Line]) -> list[Area]:
     """One text area around each cluster of lines that no area owns."""
+    return _grown(cluster(orphans))
+
+
+def _grown(groups: Sequence[Sequence[Line]]) -> list[Area]:
     return [
         Area(Label.TEXT, union(line.bbox for line in group).rounded(), 0.0, CLUSTER_MODEL)
-        for group in cluster(orphans)
+        for group in groups
     ]
 
 
@@ -117,6 +174,41 @@ def _is_swallowed(area: Area, areas: Sequence[Area]) -> bool:
         and not (area.label is Label.TABLE and other.label is Label.PICTURE)
         for other in areas
     )
+
+
+def _without_nested(areas: Sequence[Area]) -> list[Area]:
+    """Areas of which none lies in another of text: the better scored of the two stays.
+
+    Suppression by intersection over union leaves a line inside a paragraph alone.
+    """
+    kept: list[Area] = []
+    for area in sorted(areas, key=lambda area: -area.score):
+        if area.label in _CONTAINERS or not any(
+            min(area.bbox, other.bbox, key=lambda box: box.area).coverage(
+                max(area.bbox, other.bbox, key=lambda box: box.area)
+            )
+            >= SWALLOWED
+            for other in kept
+            if other.label not in _CONTAINERS
+        ):
+            kept.append(area)
+    return [area for area in areas if area in kept]
+
+
+def _without_echoes(
+    areas: Sequence[Area], owned: Sequence[list[Line]], lines: Sequence[Line]
+) -> tuple[list[Area], list[list[Line]]]:
+    """Areas and their lines, without areas over lines that all belong to others."""
+    pairs = [
+        (area, mine)
+        for area, mine in zip(areas, owned, strict=True)
+        if mine or area.label in _CONTAINERS or not _is_echo(area, lines)
+    ]
+    return [area for area, _ in pairs], [mine for _, mine in pairs]
+
+
+def _is_echo(area: Area, lines: Sequence[Line]) -> bool:
+    return sum(line.bbox.intersection(area.bbox) for line in lines) >= ECHO_TEXT * area.bbox.area
 
 
 def _fitted(area: Area, lines: Sequence[Line]) -> Area:

@@ -21,7 +21,14 @@ from deepcompress_dagster.warehouse.sql import only_row
 
 Step = Callable[[duckdb.DuckDBPyConnection], None]
 
-STEPS: Mapping[int, Step] = {}
+
+def _add_monospace(conn: duckdb.DuckDBPyConnection) -> None:
+    conn.execute("ALTER TABLE text ADD COLUMN monospace BOOLEAN DEFAULT false")
+    conn.execute("ALTER TABLE text ALTER COLUMN monospace SET NOT NULL")
+    conn.execute("ALTER TABLE text ALTER COLUMN monospace DROP DEFAULT")
+
+
+STEPS: Mapping[int, Step] = {1: _add_monospace}
 """What leads from a version to the next one, by the version left."""
 
 

@@ -94,6 +94,7 @@ def _text_block(block: TextBlock) -> Row:
         "model": block.model,
         "font_size": block.font_size,
         "bold": block.bold,
+        "monospace": block.monospace,
     }
 
 

@@ -19,7 +19,7 @@ from deepcompress_dagster.warehouse.views import VIEWS
 if TYPE_CHECKING:
     import duckdb
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of everything below and of views.py; migration.py brings older files here."""
 
 UPSTREAM = {"layouts": "pages", "text": "layouts", "tables": "layouts", "figures": "layouts"}
@@ -230,6 +230,7 @@ TEXT = Table(
             "VARCHAR",
             "How it goes on from the block before it: space, or hyphen (a word was divided).",
         ),
+        Column("monospace", "BOOLEAN", "Whether it is program code or the like, lines kept."),
     ),
 )
 

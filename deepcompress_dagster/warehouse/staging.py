@@ -119,7 +119,7 @@ def outline(conn: duckdb.DuckDBPyConnection, document_id: str, version: str) -> 
         """
         SELECT t.page_number, t.region_id, t.label, t.x0, t.y0, t.x1, t.y1, t.reading_order,
             left(t.content, $edge), right(t.content, $edge), t.font_size, t.bold,
-            f.page_width, f.page_height
+            f.page_width, f.page_height, t.monospace
         FROM staging.text t
         JOIN staging.finished f ON f.document_id = t.document_id AND f.version = t.version
             AND f.page_number = t.page_number AND f.asset = 'text'

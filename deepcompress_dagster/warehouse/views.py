@@ -229,6 +229,12 @@ _AS_LIST_ITEM = (
 _IS_SPANNED = "len(list_filter(cells, lambda cell: cell.row_span > 1 OR cell.column_span > 1)) > 0"
 _ALT_TEXT = _one_line("kind || coalesce(': ' || caption, '')")
 
+_HAS_TYPES = (
+    "2 * sum(length(content)) FILTER (monospace) OVER (PARTITION BY document_id)"
+    " < sum(length(content)) OVER (PARTITION BY document_id)"
+)
+"""Whether monospace type stands for code: in a typescript all of it is monospace."""
+
 _DOCUMENT_MARKDOWN = f"""
 WITH captions AS (
     SELECT document_id, page_number, string_agg({_one_line("caption")}, chr(10)) AS captions
@@ -245,7 +251,8 @@ WITH captions AS (
     AND CASE WHEN t.label = 'caption' AND c.captions IS NOT NULL
         THEN NOT contains(c.captions, {_one_line("t.content")}) ELSE true END
 ), flow AS (
-    SELECT *, CASE WHEN label IN ('text', 'list_item') THEN 'text' ELSE label END AS strand
+    SELECT * REPLACE (monospace AND {_HAS_TYPES} AND NOT contains(content, '```') AS monospace),
+        CASE WHEN label IN ('text', 'list_item') THEN 'text' ELSE label END AS strand
     FROM body
 ), pieces AS (
     SELECT *,
@@ -262,6 +269,7 @@ WITH captions AS (
         first(region_id ORDER BY {_READING_ORDER}) AS region_id,
         first(label ORDER BY {_READING_ORDER}) AS label,
         first(heading_level ORDER BY {_READING_ORDER}) AS heading_level,
+        first(monospace ORDER BY {_READING_ORDER}) AS monospace,
         trim(string_agg(
             CASE join_previous WHEN 'space' THEN ' ' ELSE '' END ||
             CASE join_next
@@ -275,7 +283,9 @@ WITH captions AS (
     GROUP BY document_id, strand, paragraph
 ), parts AS (
     SELECT document_id, page_number, reading_order, region_id, label = 'list_item' AS is_item,
+        label = 'footnote' AS is_note,
         CASE
+            WHEN monospace THEN '```' || chr(10) || rtrim(content) || chr(10) || '```'
             WHEN label IN ('title', 'section_header') THEN {_AS_HEADING}
             WHEN label = 'list_item' THEN {_AS_LIST_ITEM}
             WHEN label = 'formula' THEN '$$' || chr(10) || content || chr(10) || '$$'
@@ -283,12 +293,12 @@ WITH captions AS (
         END AS part
     FROM paragraphs
     UNION ALL
-    SELECT document_id, page_number, reading_order, region_id, false AS is_item,
+    SELECT document_id, page_number, reading_order, region_id, false AS is_item, false AS is_note,
         coalesce({_escaped(_one_line("caption"))} || chr(10) || chr(10), '') ||
         CASE WHEN {_IS_SPANNED} THEN html ELSE markdown END AS part
     FROM tables
     UNION ALL
-    SELECT document_id, page_number, reading_order, region_id, false AS is_item,
+    SELECT document_id, page_number, reading_order, region_id, false AS is_item, false AS is_note,
         '![' || regexp_replace({_ALT_TEXT}, '([\\[\\]])', '\\\\\\1', 'g') || '](' ||
         coalesce(image_path, '') || ')' AS part
     FROM figures
@@ -300,11 +310,11 @@ WITH captions AS (
     FROM parts
     WHERE part <> ''
     WINDOW page_order AS (
-        PARTITION BY document_id ORDER BY page_number, reading_order, region_id
+        PARTITION BY document_id ORDER BY is_note, page_number, reading_order, region_id
     )
 )
 SELECT document_id,
-    ltrim(string_agg(gap || part, '' ORDER BY {_READING_ORDER}), chr(10)) AS markdown
+    ltrim(string_agg(gap || part, '' ORDER BY is_note, {_READING_ORDER}), chr(10)) AS markdown
 FROM spaced
 WHERE document_id IN (SELECT document_id FROM documents WHERE is_current)
 GROUP BY document_id
@@ -330,7 +340,8 @@ VIEWS = (
     ),
     View(
         "document_markdown",
-        "Each current document as one Markdown text, without page headers and footers.",
+        "Each current document as one Markdown text, without page headers and footers; footnotes "
+        "stand at the end.",
         {"document_id": "The document, see documents.", "markdown": "Its text as Markdown."},
         _DOCUMENT_MARKDOWN,
     ),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from deepcompress_dagster.pipeline.document_pass import finish_document
 from deepcompress_dagster.records import BBox, Join, Label, OutlineBlock, OutlineEntry
 
@@ -118,3 +120,22 @@ def test_a_running_footer_between_the_halves_does_not_part_them():
 def test_a_finished_sentence_is_not_joined():
     updates = finish_document([block("The end.", page=1), block("a new one", page=2)], ())
     assert updates[1].join is None
+
+
+def test_a_chapter_without_its_number_stands_above_its_sections():
+    chapter = header("SOURCE PACKAGES", size=24)
+    assert levels(chapter, header("4.1 Standards"), header("4.1.1 Dates")) == [1, 2, 3]
+
+
+def test_small_print_under_a_footnote_belongs_to_it():
+    note = block("1 Rationale:", y=700, label=Label.FOOTNOTE, size=8)
+    more = block("This keeps the list apart.", y=720, size=8)
+    body = block("The body goes on.", y=300)
+    found = finish_document([body, note, more], ())
+    assert [update.label for update in found] == [Label.TEXT, Label.FOOTNOTE, Label.FOOTNOTE]
+
+
+def test_code_does_not_continue_a_paragraph_on_the_page_before():
+    before = block("it goes on with", page=1)
+    code = replace(block("x <- 1", page=2, y=50), monospace=True)
+    assert [update.join for update in finish_document([before, code], ())] == [None, None]

@@ -72,3 +72,13 @@ def test_found_text_gets_a_place_between_its_neighbours():
     fixed = [BBox(0, 0, 100, 20), BBox(0, 100, 100, 120)]
     found = [BBox(0, 60, 100, 80), BBox(0, 30, 100, 50), BBox(0, 200, 100, 220)]
     assert between(fixed, found) == [1.6667, 1.3333, 2.5]
+
+
+def test_a_heading_at_the_right_margin_begins_no_column():
+    page = {
+        "chapter": BBox(400, 40, 550, 70),
+        "section": BBox(50, 100, 150, 115),
+        "left": BBox(50, 200, 150, 300),
+        "right": BBox(400, 200, 550, 300),
+    }
+    assert names(page) == ["chapter", "section", "left", "right"]

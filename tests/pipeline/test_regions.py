@@ -1,3 +1,5 @@
+import numpy as np
+
 from deepcompress_dagster.models.predictor import Detection
 from deepcompress_dagster.pipeline.frame import Frame
 from deepcompress_dagster.pipeline.lines import Line
@@ -6,6 +8,7 @@ from deepcompress_dagster.pipeline.regions import (
     detected_areas,
     mend,
     ordered_regions,
+    page_sized,
     shows_a_document,
 )
 from deepcompress_dagster.records import BBox, Label, TextSource, Word
@@ -84,3 +87,23 @@ def test_a_region_keeps_its_identity_when_its_box_moves_by_less_than_a_point():
         for d in (0.1, 0.3)
     )
     assert first == second
+
+
+def test_of_two_text_areas_one_inside_the_other_the_better_scored_stays():
+    paragraph, part = area(Label.TEXT, 0, 0, 300, 60), area(Label.TEXT, 5, 20, 290, 40, score=0.4)
+    assert mend([part, paragraph], [], SIZE) == [paragraph]
+
+
+def test_an_area_over_lines_of_others_goes():
+    areas = [area(Label.TEXT, 0, 0, 300, 22), area(Label.TEXT, 100, 0, 320, 24, score=0.4)]
+    lines = [line("one", 0, 0, 290), line("two", 0, 11, 290)]
+    assert len(mend(areas, lines, SIZE)) == 1
+
+
+def test_a_small_page_is_seen_on_a_sheet_and_a_whole_page_as_it_is():
+    table = np.zeros((100, 200, 3), np.uint8)
+    sheet, (dx, dy) = page_sized(table, scale=2)
+    assert sheet.shape == (1584, 1224, 3)
+    assert not sheet[int(-dy) : int(-dy) + 100, int(-dx) : int(-dx) + 200].any()
+    page = np.zeros((1584, 1224, 3), np.uint8)
+    assert page_sized(page, scale=2) == (page, (0.0, 0.0))

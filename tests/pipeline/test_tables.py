@@ -1,3 +1,4 @@
+from dataclasses import replace
 from html.parser import HTMLParser
 
 from hypothesis import given
@@ -7,8 +8,10 @@ from deepcompress_dagster.pipeline.lines import Line
 from deepcompress_dagster.pipeline.tables import (
     Grid,
     fill,
+    is_certain,
     occupied,
     overlapping_slots,
+    sounder,
     to_html,
     to_markdown,
     trimmed,
@@ -129,3 +132,56 @@ def test_words_go_to_the_cell_that_holds_them_and_strays_to_the_nearest():
     )
     line = Line(BBox(5, 5, 120, 15), words, TextSource.TEXT_LAYER)
     assert [cell.text for cell in fill(cells, [line])] == ["left", "right stray"]
+
+
+def _words(*places: tuple[str, float, float]) -> list[Line]:
+    """A line for each word (text, x, y), 10 points high and 6 a letter."""
+    lines = []
+    for text, x, y in places:
+        box = BBox(x, y, x + 6 * len(text), y + 10)
+        lines.append(Line(box, (Word(box, text),), TextSource.TEXT_LAYER))
+    return lines
+
+
+def _framed(n_rows: int, n_columns: int, width: float, height: float) -> Grid:
+    cells = tuple(
+        TableCell(
+            r, c, 1, 1, False, "", BBox(c * width, r * height, (c + 1) * width, (r + 1) * height)
+        )
+        for r in range(n_rows)
+        for c in range(n_columns)
+    )
+    return Grid(n_rows, n_columns, cells, 1.0, "test")
+
+
+def _filled(grid: Grid, lines: list[Line]) -> Grid:
+    return replace(grid, cells=fill(grid.cells, lines))
+
+
+def test_of_two_readings_the_one_that_keeps_columns_apart_is_taken():
+    lines = _words(("a", 10, 0), ("b", 110, 0), ("c", 10, 20), ("d", 110, 20))
+    one, two = _filled(_framed(2, 1, 200, 20), lines), _filled(_framed(2, 2, 100, 20), lines)
+    assert sounder(one, two, lines) is two
+    assert sounder(two, one, lines) is two
+
+
+def test_of_two_readings_the_one_without_split_rows_is_taken():
+    lines = _words(("a", 10, 0), ("long", 110, 0), ("text", 110, 20), ("b", 10, 40), ("c", 110, 40))
+    split, whole = _filled(_framed(3, 2, 100, 20), lines), _filled(_framed(2, 2, 100, 38), lines)
+    assert sounder(split, whole, lines) is whole
+
+
+def test_of_equal_readings_the_ruled_one_is_taken_and_a_missing_one_never():
+    lines = _words(("a", 10, 0), ("b", 110, 0))
+    ruled, modelled = (_filled(_framed(1, 2, 100, 20), lines) for _ in range(2))
+    assert sounder(ruled, modelled, lines) is ruled
+    assert sounder(None, modelled, lines) is modelled
+    assert sounder(None, None, lines) is None
+
+
+def test_a_grid_that_leaves_words_outside_is_not_certain():
+    lines = _words(("a", 10, 0), ("b", 110, 0))
+    grid = _filled(_framed(1, 2, 100, 20), lines)
+    assert is_certain(grid, lines)
+    assert not is_certain(grid, [*lines, *_words(("outside", 10, 90))])
+    assert not is_certain(replace(grid, confidence=0.8), lines)

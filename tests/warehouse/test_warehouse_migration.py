@@ -6,8 +6,8 @@ from warehouse_helpers import commit, page_of, register
 
 from deepcompress_dagster.warehouse import NewerSchemaError, Warehouse, WarehouseError
 from deepcompress_dagster.warehouse import database as database_module
-from deepcompress_dagster.warehouse.migration import Step, migrate
-from deepcompress_dagster.warehouse.schema import SCHEMA_VERSION
+from deepcompress_dagster.warehouse.migration import STEPS, Step, migrate
+from deepcompress_dagster.warehouse.schema import SCHEMA_VERSION as TODAY
 
 VERSION_1 = (Path(__file__).parent / "schema_v1.sql").read_text()
 """A file as schema version 1 made it, with a document in it. Stays as it is for ever."""
@@ -44,9 +44,7 @@ def test_a_file_of_version_1_opens_and_works(old_file: Path, inbox: Path) -> Non
     commit(warehouse, new, [page_of(new, 1)])
     assert warehouse.query("SELECT count(*) AS n FROM blocks").to_pylist() == [{"n": 5}]
     with duckdb.connect(old_file) as conn:
-        assert conn.execute("SELECT max(version) FROM schema_version").fetchall() == [
-            (SCHEMA_VERSION,)
-        ]
+        assert conn.execute("SELECT max(version) FROM schema_version").fetchall() == [(TODAY,)]
 
 
 def _add_language(conn: duckdb.DuckDBPyConnection) -> None:
@@ -67,16 +65,18 @@ def test_steps_run_in_order_and_keep_the_rows(old_file: Path) -> None:
     def rename(conn: duckdb.DuckDBPyConnection) -> None:
         conn.execute("ALTER TABLE text RENAME COLUMN language TO lang")
 
-    _migrate(old_file, {1: _add_language, 2: rename}, 3)
+    _migrate(
+        old_file,
+        {**STEPS, TODAY: _add_language, TODAY + 1: rename},
+        TODAY + 2,
+    )
     with duckdb.connect(old_file) as conn:
         assert conn.execute("SELECT content, lang FROM text ORDER BY 1").fetchall() == [
             ("Old", "en"),
             ("words", "en"),
         ]
         assert conn.execute("SELECT version FROM schema_version ORDER BY 1").fetchall() == [
-            (1,),
-            (2,),
-            (3,),
+            (version,) for version in range(1, TODAY + 3)
         ]
         assert conn.execute("SELECT count(*) FROM blocks").fetchall() == [(2,)]
         assert conn.execute("SELECT count(*) FROM staging.finished").fetchall() == [(0,)]
@@ -85,15 +85,19 @@ def test_steps_run_in_order_and_keep_the_rows(old_file: Path) -> None:
 def test_a_step_that_fails_leaves_the_file_as_it_was(old_file: Path) -> None:
     before = _dump(old_file)
     with pytest.raises(RuntimeError, match="no space left"):
-        _migrate(old_file, {1: _add_language, 2: _fail}, 3)
+        _migrate(
+            old_file,
+            {**STEPS, TODAY: _add_language, TODAY + 1: _fail},
+            TODAY + 2,
+        )
     assert _dump(old_file) == before
     assert Warehouse(old_file.parent).documents()[0].document_id == "old-0123456789ab"
 
 
 def test_a_version_without_a_way_forward_is_refused(old_file: Path) -> None:
     before = _dump(old_file)
-    with pytest.raises(WarehouseError, match="nothing leads from 2 to 3"):
-        _migrate(old_file, {1: _add_language}, 3)
+    with pytest.raises(WarehouseError, match="nothing leads from 1 to 2"):
+        _migrate(old_file, {2: _add_language}, 3)
     assert _dump(old_file) == before
 
 
@@ -118,7 +122,7 @@ def test_snapshots_of_an_older_schema_are_published_anew(
     warehouse.publish(force=True)
     assert not warehouse.publish(force=True)
     later = Warehouse(warehouse.data_dir)
-    monkeypatch.setattr("deepcompress_dagster.warehouse.snapshots.SCHEMA_VERSION", 2)
+    monkeypatch.setattr("deepcompress_dagster.warehouse.snapshots.SCHEMA_VERSION", TODAY + 1)
     assert later.publish(force=True)
 
 
@@ -130,7 +134,10 @@ def test_migration_happens_once_and_under_the_lock(
         database_module,
         "migrate",
         lambda conn, path: migrate(
-            conn, path, steps={1: lambda _: _migrated.append(path)}, target=2
+            conn,
+            path,
+            steps={**STEPS, TODAY: lambda _: _migrated.append(path)},
+            target=TODAY + 1,
         ),
     )
     warehouse = Warehouse(old_file.parent)

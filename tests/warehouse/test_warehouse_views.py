@@ -157,6 +157,26 @@ def test_text_does_not_become_markup(
     assert _markdown(warehouse, document, block(1, 0, content)) == expected
 
 
+def test_code_is_fenced_and_keeps_its_lines(warehouse: Warehouse, document: str) -> None:
+    code = replace(block(1, 1, "if x:\n    # y"), monospace=True)
+    found = _markdown(warehouse, document, block(1, 0, "What one writes:"), code)
+    assert found == "What one writes:\n\n```\nif x:\n    # y\n```"
+
+
+def test_a_typescript_is_no_code(warehouse: Warehouse, document: str) -> None:
+    typed = replace(block(1, 1, "- All of it\nis typed."), monospace=True)
+    assert _markdown(warehouse, document, typed, block(1, 2, "3")) == (
+        "\\- All of it\nis typed.\n\n3"
+    )
+
+
+def test_footnotes_stand_at_the_end(warehouse: Warehouse, document: str) -> None:
+    found = _markdown(
+        warehouse, document, block(1, 0, "1 note", Label.FOOTNOTE), block(1, 1, "body")
+    )
+    assert found == "body\n\n1 note"
+
+
 def test_tables_with_spans_are_html_and_others_markdown(
     warehouse: Warehouse, document: str
 ) -> None:
