@@ -143,6 +143,28 @@ def query(
 
 
 @app.command()
+def overlay(
+    documents: Annotated[list[str], typer.Argument(help="Documents by id.")],
+    output: Annotated[Path, typer.Option(help="Folder for the images.")] = Path("overlays"),
+    pages: Annotated[str, typer.Option(help="Pages of each document, as in 1-5,8.")] = "",
+) -> None:
+    """Draw the regions and table cells that were found over the page images."""
+    with _clear_errors():
+        from deepcompress_dagster import overlay as overlays
+        from deepcompress_dagster.orchestration import page_ranges
+
+        warehouse = _warehouse(load_settings())
+        wanted = set(page_ranges.parse(pages))
+        output.mkdir(parents=True, exist_ok=True)
+        for name in _known_documents(warehouse, documents):
+            for page in overlays.page_overlays(warehouse, name):
+                if not wanted or page.page_number in wanted:
+                    target = output / f"{name}-{page.page_number:05d}.png"
+                    overlays.draw(page).save(target)
+                    typer.echo(target)
+
+
+@app.command()
 def status() -> None:
     """Documents by state, failures with reasons, stale partitions, and what is running."""
     with _clear_errors(), _workplace() as (_, instance, warehouse):

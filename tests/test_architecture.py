@@ -13,7 +13,7 @@ FLOORS = (
     {"records", "settings"},
     {"streaming", "pdf", "models", "warehouse"},
     {"pipeline"},
-    {"orchestration", "api", "cli", "definitions", "__init__"},
+    {"orchestration", "api", "overlay", "cli", "definitions", "__init__"},
 )
 HOME = {
     "dagster": {"orchestration", "definitions", "cli"},

@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageColor
+
+from deepcompress_dagster.overlay import COLOURS
+from deepcompress_dagster.records import Label
 
 pytestmark = pytest.mark.models
 
@@ -88,6 +92,20 @@ def test_query_changes_nothing_and_reads_no_other_files(shell, sql, hint):
     assert done.returncode == 2
     assert hint in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_overlay_draws_the_regions_of_each_page(shell):
+    (row,) = shell.rows(
+        "SELECT document_id, page_number, x0, y0, x1, y1, pixel_width / width AS scale, image_path "
+        "FROM tables JOIN pages USING (document_id, page_number) ORDER BY reading_order LIMIT 1"
+    )
+    done = shell("overlay", row["document_id"], "--output", shell.folder / "overlays")
+    drawn = Image.open(shell.folder / "overlays" / f"{row['document_id']}-00001.png")
+    plain = Image.open(shell.folder / "data" / row["image_path"])
+    assert done.stdout.count("-00001.png") == 1
+    assert drawn.size == plain.size
+    x0, y1 = row["x0"] * row["scale"], row["y1"] * row["scale"]
+    assert drawn.getpixel((round(x0), round(y1) - 30)) == ImageColor.getrgb(COLOURS[Label.TABLE])
 
 
 def test_status_tells_states_failures_and_what_is_running(shell):

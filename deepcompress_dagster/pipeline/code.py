@@ -60,7 +60,8 @@ def split_code(source: int, lines: Sequence[Line]) -> list[Piece]:
 def join_code(pieces: Sequence[Piece]) -> list[Piece]:
     """Pieces of code that stand right above one another as one; the others as they are.
 
-    The joined piece has the source of its first line.
+    So are pieces in the same rows that the PDF keeps together: code and the remarks beside it. The
+    joined piece has the source of its first line.
     """
     joined: list[Piece] = []
     for piece in sorted(pieces, key=lambda piece: (piece.bbox.y0, piece.bbox.x0)):
@@ -78,8 +79,12 @@ def _goes_on(above: Piece, below: Piece) -> bool:
         return False
     height = below.lines[0].bbox.height
     first, second = above.bbox, below.bbox
-    beside = min(first.x1, second.x1) - max(first.x0, second.x0) > -4 * height
-    return beside and -height <= second.y0 - first.y1 <= LINE_GAP * height
+    if second.y0 - first.y1 < -height / 2:
+        return not {line.block for line in above.lines}.isdisjoint(
+            line.block for line in below.lines
+        )
+    aligned = min(first.x1, second.x1) - max(first.x0, second.x0) > -4 * height
+    return aligned and second.y0 - first.y1 <= LINE_GAP * height
 
 
 def preformatted(lines: Sequence[Line]) -> str:

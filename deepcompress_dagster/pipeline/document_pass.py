@@ -4,7 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from deepcompress_dagster.pipeline.lines import HYPHENS
 from deepcompress_dagster.records import BlockUpdate, Join, Label, OutlineBlock, OutlineEntry
@@ -26,6 +26,7 @@ _FURNITURE = (Label.PAGE_HEADER, Label.PAGE_FOOTER)
 _FLOWING = (Label.TEXT, Label.LIST_ITEM)
 _ASIDE = (*_FURNITURE, Label.CAPTION, Label.FOOTNOTE)
 _NUMBERING = re.compile(r"^\s*(?:(?:appendix|annex)\s+)?(\d{1,3}(?:\.\d{1,3})*)[.)]?\s+\S", re.I)
+_NOTE_MARK = re.compile(r"^\s*(?:\d{1,3}|[*\u2020\u2021\u00a7])[.)]?\s*\S")
 _DIGITS = re.compile(r"\d+|\b[ivxlc]+\b", re.I)
 _PAGE_NUMBER = re.compile(
     r"^\W*(?:page|seite|p\.)?\s*(?:\d{1,4}|[ivxlc]{1,6})\W*(?:(?:of|/|von)\s*\d{1,4})?\W*$", re.I
@@ -88,37 +89,64 @@ def _normalised(text: str) -> str:
 
 
 def _without_false_headings(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock]:
-    """Section headers that look like the body text are text: same font, no number, no capitals."""
+    """Section headers that look like the body text are text: same font, no capitals, no number.
+
+    A number does not tell a heading where others are set larger or bold: it counts a list.
+    """
     size = _common_size([block for block in blocks if block.label in _FLOWING])
+    headers = [block for block in blocks if block.label is Label.SECTION_HEADER]
+    lists = any(_depth(block) and _is_set_off(block, size) for block in headers)
     return [
         replace(block, label=Label.TEXT)
-        if block.label is Label.SECTION_HEADER and not _stands_out(block, size)
+        if block.label is Label.SECTION_HEADER
+        and not _is_set_off(block, size)
+        and (lists or not _depth(block))
         else block
         for block in blocks
     ]
 
 
+def _is_set_off(block: OutlineBlock, body_size: float) -> bool:
+    larger = not block.font_size or not body_size or block.font_size > body_size + SAME_SIZE
+    return larger or block.bold or block.head.isupper()
+
+
 def _with_footnotes(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock]:
-    """Blocks in which small print right under a footnote belongs to it."""
+    """Blocks with small print below the body of a page labelled as footnotes.
+
+    It begins with a mark, or goes on under a footnote.
+    """
     size = _common_size([block for block in blocks if block.label in _FLOWING])
     relabelled: list[OutlineBlock] = []
-    for block in blocks:
-        above = relabelled[-1] if relabelled else None
-        if above and block.label in _FLOWING and _continues_note(above, block, size):
-            block = replace(block, label=Label.FOOTNOTE)
-        relabelled.append(block)
+    for _, page in groupby(blocks, key=lambda block: block.page_number):
+        on_page = list(page)
+        above: OutlineBlock | None = None
+        for block in on_page:
+            if _is_small(block, size) and (
+                (_NOTE_MARK.match(block.head) and _is_lowest(block, on_page, size))
+                or (above is not None and above.label is Label.FOOTNOTE)
+            ):
+                block = replace(block, label=Label.FOOTNOTE)
+            relabelled.append(block)
+            above = block
     return relabelled
 
 
-def _continues_note(above: OutlineBlock, block: OutlineBlock, body_size: float) -> bool:
-    under = above.page_number == block.page_number and above.bbox.y1 <= block.bbox.y1
+def _is_small(block: OutlineBlock, body_size: float) -> bool:
     small = block.font_size is not None and block.font_size < body_size - SAME_SIZE
-    return above.label is Label.FOOTNOTE and under and small
+    return small and block.label in _FLOWING and not block.monospace
 
 
-def _stands_out(block: OutlineBlock, body_size: float) -> bool:
-    larger = not block.font_size or not body_size or block.font_size > body_size + SAME_SIZE
-    return larger or block.bold or block.head.isupper() or bool(_NUMBERING.match(block.head))
+def _is_lowest(block: OutlineBlock, page: Sequence[OutlineBlock], body_size: float) -> bool:
+    """Whether nothing but small print and furniture stands below the block, in its column."""
+    return not any(
+        other.bbox.y0 >= block.bbox.y1
+        and other.bbox.x0 < block.bbox.x1
+        and other.bbox.x1 > block.bbox.x0
+        and other.label not in (*_FURNITURE, Label.FOOTNOTE)
+        and not _is_small(other, body_size)
+        for other in page
+    )
 
 
 def _heading_levels(
@@ -149,21 +177,17 @@ def _heading_levels(
 def _top_depth(headings: Sequence[OutlineBlock]) -> int:
     """The depth of numbering that stands for the highest section.
 
-    The least that occurs; one less where a larger heading without a number stands above it: the
-    chapter whose number is not printed.
+    The least that occurs; one less where the document begins with a heading without a number, no
+    smaller: the chapter whose number is not printed.
     """
     numbered = [(depth, b.font_size or 0.0) for b in headings if (depth := _depth(b)) is not None]
     if not numbered:
         return 1
     top = min(depth for depth, _ in numbered)
     size = max(size for depth, size in numbered if depth == top)
-    chapter = any(
-        b.label is Label.SECTION_HEADER
-        and _depth(b) is None
-        and (b.font_size or 0.0) > size + SAME_SIZE
-        for b in headings
-    )
-    return top - 1 if chapter and top > 1 else top
+    first = headings[0]
+    chapter = first.label is Label.SECTION_HEADER and _depth(first) is None
+    return top - 1 if chapter and top > 1 and (first.font_size or 0.0) >= size - SAME_SIZE else top
 
 
 def _depth(block: OutlineBlock) -> int | None:
