@@ -15,13 +15,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pymupdf
 
+from deepcompress_dagster.orchestration.home import open_instance
+from deepcompress_dagster.records import ASSETS
+from deepcompress_dagster.settings import load_settings
 from deepcompress_dagster.warehouse import Warehouse
 
 CATEGORIES = ("born-digital", "scan", "table", "chart", "layout", "long")
@@ -70,14 +75,12 @@ def as_pdf(source: Path, name: str, folder: Path) -> Path:
     return target
 
 
-def process(paths: Sequence[Path], data_dir: Path, batch: int = 40) -> Cost:
-    """Run ``deepcompress process`` over the files, as a user would."""
+def process(folder: Path, data_dir: Path) -> Cost:
+    """Run ``deepcompress process`` over the folder, as a user would."""
     environment = {**os.environ, "DEEPCOMPRESS_DATA_DIR": str(data_dir)}
-    command = [sys.executable, "-m", "deepcompress_dagster.cli", "process"]
+    command = [sys.executable, "-m", "deepcompress_dagster.cli", "process", str(folder)]
     started = time.monotonic()
-    for start in range(0, len(paths), batch):
-        files = [str(path) for path in paths[start : start + batch]]
-        subprocess.run([*command, *files], env=environment, check=False)
+    subprocess.run(command, env=environment, check=False)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = usage.ru_utime + usage.ru_stime
     return Cost(time.monotonic() - started, cpu, usage.ru_maxrss / 1024)
@@ -141,6 +144,22 @@ FROM page_timings GROUP BY stage ORDER BY seconds DESC
 """
 
 
+def model_loads(data_dir: Path) -> Counter[str]:
+    """How often each model was loaded, over all runs, as their materializations say."""
+    by_run: dict[str, dict[str, int]] = {}
+    with open_instance(load_settings(data_dir=data_dir)) as instance:
+        for name in ASSETS:
+            records = instance.fetch_materializations(dg.AssetKey(name), limit=10_000).records
+            for record in records:
+                found = record.asset_materialization
+                loads = found.metadata.get("model loads") if found else None
+                if isinstance(loads, dg.JsonMetadataValue):
+                    run = by_run.setdefault(record.run_id, {})
+                    for model, count in loads.data.items():
+                        run[model] = max(run.get(model, 0), count)
+    return sum((Counter(run) for run in by_run.values()), Counter())
+
+
 def score(corpus: Path, predictions: Path, out: Path) -> dict[str, Any]:
     """The scorer's report, by category."""
     command = [
@@ -170,7 +189,7 @@ def score_tables(report: dict[str, Any]) -> str:
     return "\n\n".join(tables)
 
 
-def cost_table(warehouse: Warehouse, cost: Cost) -> str:
+def cost_table(warehouse: Warehouse, cost: Cost, loads: Counter[str]) -> str:
     pages = rows(warehouse, "SELECT count(*) AS n FROM pages")[0]["n"]
     whole = [
         ["whole run, wall", pages, f"{cost.wall_s:.0f}", f"{cost.wall_s / max(1, pages):.3f}"],
@@ -186,7 +205,9 @@ def cost_table(warehouse: Warehouse, cost: Cost) -> str:
         for row in rows(warehouse, STAGES)
     ]
     table = markdown_table(["stage", "pages", "seconds", "seconds a page"], [*whole, *stages])
-    return f"{table}\n\nPeak memory of the largest process: {cost.peak_mb:.0f} MB"
+    loaded = ", ".join(f"{name} {count}" for name, count in sorted(loads.items()))
+    peak = f"Peak memory of the largest process: {cost.peak_mb:.0f} MB"
+    return f"{table}\n\n{peak}. Model loads: {loaded}."
 
 
 def main() -> None:
@@ -200,14 +221,15 @@ def main() -> None:
     (work / "pdfs").mkdir(parents=True)
     only = set(filter(None, arguments.only.split(",")))
     kept, left_out = chosen(arguments.corpus / "manifest.json", only, arguments.max_pages)
-    paths = [as_pdf(arguments.corpus / r["file"], r["id"], work / "pdfs") for r in kept]
-    cost = process(paths, work / "data")
+    for record in kept:
+        as_pdf(arguments.corpus / record["file"], record["id"], work / "pdfs")
+    cost = process(work / "pdfs", work / "data")
     warehouse = Warehouse(work / "data")
     write_predictions(warehouse, work / "predictions")
     report = score(arguments.corpus, work / "predictions", work / "scores.json")
     print(f"{len(kept)} documents; left out: {[record['id'] for record in left_out] or 'none'}\n")
     print(score_tables(report), "\n")
-    print(cost_table(warehouse, cost))
+    print(cost_table(warehouse, cost, model_loads(work / "data")))
 
 
 if __name__ == "__main__":

@@ -128,18 +128,26 @@ class Judgement:
     ink_coverage: float
 
 
-def judge(words: Sequence[Word], region: BBox, ink: InkMap) -> Judgement:
-    """Judge the ``words`` of a ``region`` (points) against the page's ink."""
-    region_ink, region_area = ink.counts([region])[0]
+def judge(
+    words: Sequence[Word], region: BBox, ink: InkMap, neighbours: Sequence[Word] = ()
+) -> Judgement:
+    """Judge the ``words`` of a ``region`` (points) against the page's ink.
+
+    ``neighbours`` are words of other regions: ink that they explain is not missing from this one,
+    where boxes overlap.
+    """
+    all_ink, region_area = ink.counts([region])[0]
+    region_ink = all_ink - ink.counts(_parts(neighbours, region))[:, 0].sum()
     if not words:
-        blank = region_ink <= BLANK * region_area
+        unexplained = (1 - MIN_COVERAGE) * all_ink if neighbours else 0.0
+        blank = region_ink <= max(BLANK * region_area, unexplained)
         return Judgement(bool(blank), False, "blank" if blank else "no words", 0.0, 0.0, 0.0)
     printable, letters = _character_shares(words)
     counts = ink.counts([word.bbox for word in words])
     on_ink = counts[:, 0] > MIN_WORD_INK * counts[:, 1]
     weights = np.array([len(word.text.strip(_LEADERS)) for word in words])
     agreement = float((weights * on_ink).sum() / weights.sum()) if weights.any() else 1.0
-    coverage = min(1.0, float(counts[:, 0].sum() / region_ink)) if region_ink else 1.0
+    coverage = min(1.0, float(counts[:, 0].sum() / region_ink)) if region_ink > 0 else 1.0
     reason = ""
     if printable < MIN_PRINTABLE:
         reason = "unmapped characters"
@@ -158,6 +166,20 @@ def judge(words: Sequence[Word], region: BBox, ink: InkMap) -> Judgement:
         box_agreement=round(agreement, 4),
         ink_coverage=round(coverage, 4),
     )
+
+
+def _parts(words: Sequence[Word], region: BBox) -> list[BBox]:
+    """The parts of the words' boxes that lie in the region."""
+    boxes = (
+        BBox(
+            max(word.bbox.x0, region.x0),
+            max(word.bbox.y0, region.y0),
+            min(word.bbox.x1, region.x1),
+            min(word.bbox.y1, region.y1),
+        )
+        for word in words
+    )
+    return [box for box in boxes if box.x0 < box.x1 and box.y0 < box.y1]
 
 
 def _character_shares(words: Sequence[Word]) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from deepcompress_dagster.pipeline.captions import (
 from deepcompress_dagster.pipeline.code import is_code, preformatted
 from deepcompress_dagster.pipeline.frame import Frame
 from deepcompress_dagster.pipeline.lines import Line, in_rows, join_lines, same_row
-from deepcompress_dagster.records import BBox, Label, Region, TextBlock, TextLine, union
+from deepcompress_dagster.records import BBox, Label, Region, TextBlock, TextLine, Word, union
 
 LEDGER_LABELS = (Label.TEXT, Label.LIST_ITEM)
 
@@ -42,6 +42,10 @@ class Block:
     @property
     def label(self) -> Label:
         return self.region.label
+
+    @property
+    def words(self) -> list[Word]:
+        return [word for line in self.lines for word in line.words]
 
     @property
     def is_code(self) -> bool:

@@ -134,7 +134,7 @@ def _with_footnotes(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock]:
 
 def _is_small(block: OutlineBlock, body_size: float) -> bool:
     small = block.font_size is not None and block.font_size < body_size - SAME_SIZE
-    return small and block.label in _FLOWING and not block.monospace
+    return small and block.label in (*_FLOWING, Label.SECTION_HEADER) and not block.monospace
 
 
 def _is_lowest(block: OutlineBlock, page: Sequence[OutlineBlock], body_size: float) -> bool:
@@ -157,11 +157,12 @@ def _heading_levels(
     titles = any(block.label is Label.TITLE for block in headings)
     bookmarked = {(_plain(entry.title), entry.page_number): entry.level for entry in outline}
     sizes = _size_levels(headings)
-    top = _top_depth(headings)
+    depths = _section_depths(headings)
+    top = _top_depth(headings, depths)
     levels = {}
     for block in headings:
         known = bookmarked.get((_plain(block.head), block.page_number))
-        depth = _depth(block)
+        depth = depths.get(_key(block))
         if known is not None:
             level = known + (1 if titles and block.label is not Label.TITLE else 0)
         elif block.label is Label.TITLE:
@@ -174,24 +175,39 @@ def _heading_levels(
     return levels
 
 
-def _top_depth(headings: Sequence[OutlineBlock]) -> int:
+def _section_depths(headings: Sequence[OutlineBlock]) -> dict[tuple[int, str], int]:
+    """How deep each heading's own numbering says that it stands.
+
+    A number counts something else (points, steps) where deeper sections are set larger.
+    """
+    numbered = [(block, depth) for block in headings if (depth := _depth(block)) is not None]
+    return {
+        _key(block): depth
+        for block, depth in numbered
+        if not any(
+            other_depth > depth and (other.font_size or 0) > (block.font_size or 0) + SAME_SIZE
+            for other, other_depth in numbered
+        )
+    }
+
+
+def _top_depth(headings: Sequence[OutlineBlock], depths: Mapping[tuple[int, str], int]) -> int:
     """The depth of numbering that stands for the highest section.
 
     The least that occurs; one less where the document begins with a heading without a number, no
     smaller: the chapter whose number is not printed.
     """
-    numbered = [(depth, b.font_size or 0.0) for b in headings if (depth := _depth(b)) is not None]
-    if not numbered:
-        return 1
-    top = min(depth for depth, _ in numbered)
-    size = max(size for depth, size in numbered if depth == top)
+    top = min(depths.values(), default=1)
+    sizes = [block.font_size or 0.0 for block in headings if depths.get(_key(block)) == top]
+    if top == 1 or not sizes:
+        return top
     first = headings[0]
-    chapter = first.label is Label.SECTION_HEADER and _depth(first) is None
-    return top - 1 if chapter and top > 1 and (first.font_size or 0.0) >= size - SAME_SIZE else top
+    chapter = first.label is Label.SECTION_HEADER and _key(first) not in depths
+    return top - 1 if chapter and (first.font_size or 0.0) >= max(sizes) - SAME_SIZE else top
 
 
 def _depth(block: OutlineBlock) -> int | None:
-    """How deep a heading's own numbering says that it stands: 2 for ``4.1``."""
+    """The depth of a heading's number: 2 for ``4.1``."""
     numbered = _NUMBERING.match(block.head)
     return numbered[1].count(".") + 1 if numbered else None
 

@@ -232,7 +232,7 @@ class PageFlow:
             Block(region, box, tuple(in_rows(lines)), TextSource.TEXT_LAYER)
             for region, box, lines in zip(self._rows.regions, boxes, owned, strict=True)
         ]
-        doubtful = [block for block in blocks if self._needs_ocr(view, block)]
+        doubtful = [block for block in blocks if self._needs_ocr(view, block, blocks)]
         trusted = [block for block in blocks if block not in doubtful]
         if _reads_whole_page(view, trusted, doubtful):
             read = yield from self._read_page(view, doubtful, trusted)
@@ -240,12 +240,15 @@ class PageFlow:
             read = yield from self._read_regions(view, doubtful)
         return sorted([*trusted, *read], key=lambda block: block.region.reading_order)
 
-    def _needs_ocr(self, view: PageView, block: Block) -> bool:
-        words = [word for line in block.lines for word in line.words]
+    def _needs_ocr(self, view: PageView, block: Block, blocks: Sequence[Block]) -> bool:
+        words = block.words
         if block.label is Label.PICTURE:
             large = min(block.bbox.width, block.bbox.height) >= MIN_FIGURE_TEXT_SIDE
             return large and not words and self._plan.selects("figures")
-        return not judge(words, block.bbox, view.ink).usable
+        if judge(words, block.bbox, view.ink).usable:
+            return False
+        neighbours = [word for other in blocks if other is not block for word in other.words]
+        return not judge(words, block.bbox, view.ink, neighbours).usable
 
     def _read_page(
         self, view: PageView, doubtful: Sequence[Block], trusted: Sequence[Block]

@@ -84,6 +84,16 @@ def test_half_the_words_missing_is_readable_but_not_usable(
     assert verdict.reason == "ink without words"
 
 
+def test_ink_of_neighbours_is_not_missing(page: tuple[PageContent, Pixels]) -> None:
+    content, pixels = page
+    ink, region = InkMap(pixels, DPI / 72), around(content.words)
+    mine, others = content.words[:40], content.words[40:]
+    assert not judge(mine, region, ink).usable
+    assert judge(mine, region, ink, others).usable
+    assert judge((), region, ink, content.words).reason == "blank"
+    assert judge((), region, ink, others[:10]).reason == "no words"
+
+
 def test_words_over_blank_paper_are_not_readable(page: tuple[PageContent, Pixels]) -> None:
     content, pixels = page
     moved = [replace(word, bbox=word.bbox.shifted(0, 250)) for word in content.words]

@@ -139,3 +139,17 @@ def test_code_does_not_continue_a_paragraph_on_the_page_before():
     before = block("it goes on with", page=1)
     code = replace(block("x <- 1", page=2, y=50), monospace=True)
     assert [update.join for update in finish_document([before, code], ())] == [None, None]
+
+
+def test_points_that_are_counted_under_a_section_stand_below_it():
+    section = header("2 Data", size=17)
+    part = header("2.1 Tables", size=14)
+    point = header("1. Encoding", size=11)
+    assert levels(section, part, point) == [1, 2, 3]
+
+
+def test_a_small_heading_in_a_footnote_belongs_to_it():
+    note = block("1 Rationale:", y=700, label=Label.FOOTNOTE, size=8)
+    inner = block("Standards", y=720, label=Label.SECTION_HEADER, size=8, bold=True)
+    found = finish_document([block("The body goes on.", y=300), note, inner], ())
+    assert found[2].label is Label.FOOTNOTE
