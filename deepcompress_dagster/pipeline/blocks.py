@@ -6,6 +6,7 @@ are captions, and what their text is.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 
 from deepcompress_dagster.pipeline.captions import (
     CAPTION_LIKE,
@@ -20,7 +21,7 @@ from deepcompress_dagster.records import BBox, Label, Region, TextBlock, TextLin
 
 LEDGER_LABELS = (Label.TEXT, Label.LIST_ITEM)
 
-SHORT_ENTRY = 12.0
+SHORT_ENTRY = 16.0
 """Characters of a line, on average, up to which a column holds entries (prices, quantities, page
 numbers) and not prose."""
 
@@ -28,6 +29,10 @@ LEDGER_ROWS = 0.8
 """Share of a column's lines that stand in the same rows as lines of the column beside it."""
 
 MIN_LEDGER_LINES = 2
+"""Lines of a column of entries, at least, where the rows are told by geometry alone."""
+
+BESIDE = 0.3
+"""Share of their width by which boxes of lines that stand side by side overlap, at most."""
 
 
 @dataclass(frozen=True)
@@ -62,38 +67,47 @@ def with_ledgers(blocks: Sequence[Block]) -> list[Block]:
     A layout model sees the items and the prices of a receipt as two columns; they are read row by
     row. Two columns of prose are left alone: the lines of both are long.
     """
-    merged = sorted(blocks, key=lambda block: block.bbox.x0)
-    at = 0
-    while at < len(merged):
-        partner = next((b for b in merged[at + 1 :] if _one_ledger(merged[at], b)), None)
-        if partner is None:
-            at += 1
-        else:
-            merged.remove(partner)
-            merged[at] = _side_by_side(merged[at], partner)
-    return sorted(merged, key=lambda block: block.region.reading_order)
+    merged = list(blocks)
+    while pair := next((p for p in permutations(merged, 2) if _is_ledger(*p)), None):
+        entries, other = pair
+        merged.remove(entries)
+        merged[merged.index(other)] = _put_together(entries, other)
+    return merged
 
 
-def _one_ledger(left: Block, right: Block) -> bool:
-    labels = left.label in LEDGER_LABELS and right.label in LEDGER_LABELS
-    if not labels or min(len(left.lines), len(right.lines)) < MIN_LEDGER_LINES:
+def _is_ledger(entries: Block, other: Block) -> bool:
+    """Whether ``entries`` are short and stand in the rows of ``other``, beside its lines."""
+    if entries.label not in LEDGER_LABELS or other.label not in LEDGER_LABELS:
         return False
-    apart = left.bbox.x1 <= right.bbox.x0 + 0.1 * right.bbox.width
-    entries, other = sorted((left, right), key=_mean_length)
-    if not apart or _mean_length(entries) > SHORT_ENTRY:
+    if (_mean_length(other), entries.bbox.x0) < (_mean_length(entries), other.bbox.x0):
         return False
-    paired = sum(any(same_row(line, beside) for beside in other.lines) for line in entries.lines)
-    return paired >= LEDGER_ROWS * len(entries.lines)
+    if entries.bbox.y0 >= other.bbox.y1 or entries.bbox.y1 <= other.bbox.y0:
+        return False
+    numbered = all(line.row >= 0 for line in entries.lines)
+    enough = len(entries.lines) >= (1 if numbered else MIN_LEDGER_LINES)
+    if not enough or _mean_length(entries) > SHORT_ENTRY:
+        return False
+    mates = [[line for line in other.lines if same_row(line, entry)] for entry in entries.lines]
+    paired = sum(bool(row) for row in mates)
+    return paired >= LEDGER_ROWS * len(entries.lines) and not any(
+        _overlap(entry.bbox, mate.bbox) > BESIDE * min(entry.bbox.width, mate.bbox.width)
+        for entry, row in zip(entries.lines, mates, strict=True)
+        for mate in row
+    )
 
 
 def _mean_length(block: Block) -> float:
-    return sum(len(line.text) for line in block.lines) / len(block.lines)
+    return sum(len(line.text) for line in block.lines) / max(1, len(block.lines))
 
 
-def _side_by_side(left: Block, right: Block) -> Block:
-    lines = tuple(in_rows([*left.lines, *right.lines]))
-    bbox = union(line.bbox for line in lines)
-    return replace(left, bbox=union([left.bbox, bbox]), lines=lines)
+def _overlap(first: BBox, second: BBox) -> float:
+    """How far two boxes overlap across."""
+    return min(first.x1, second.x1) - max(first.x0, second.x0)
+
+
+def _put_together(entries: Block, other: Block) -> Block:
+    lines = tuple(in_rows([*other.lines, *entries.lines]))
+    return replace(other, bbox=union([other.bbox, *(line.bbox for line in lines)]), lines=lines)
 
 
 def with_captions(blocks: Sequence[Block]) -> list[Block]:

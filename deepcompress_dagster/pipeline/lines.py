@@ -12,19 +12,26 @@ REGION_SHARE = 0.5
 LINE_GAP = 0.9
 """Lines further apart than this share of their height start a new cluster."""
 
+ROW_OVERLAP = 0.3
+"""Neighbours in a slanted row overlap by this share of their height, at least."""
+
 SIZE_STEP = 0.25
 """Lines whose font sizes differ by more than a quarter are not of one paragraph."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line, box in upright points. ``block`` groups lines that the PDF keeps together."""
+    """One line, box in upright points. ``block`` groups lines that the PDF keeps together.
+
+    ``row`` numbers the rows of a page that was read as a whole, along its slant; -1 is unknown.
+    """
 
     bbox: BBox
     words: tuple[Word, ...]
     source: TextSource
     confidence: float = 1.0
     block: int = -1
+    row: int = -1
 
     @property
     def text(self) -> str:
@@ -147,7 +154,7 @@ def in_rows(lines: Sequence[Line]) -> list[Line]:
 def rows_of(lines: Sequence[Line]) -> list[list[Line]]:
     """Lines by the row that they stand in, from top to bottom, each row from left to right."""
     rows: list[list[Line]] = []
-    for line in sorted(lines, key=lambda line: (line.bbox.center[1], line.bbox.x0)):
+    for line in sorted(lines, key=lambda line: (line.row, line.bbox.center[1], line.bbox.x0)):
         if rows and same_row(rows[-1][0], line):
             rows[-1].append(line)
         else:
@@ -157,8 +164,28 @@ def rows_of(lines: Sequence[Line]) -> list[list[Line]]:
 
 def same_row(first: Line, second: Line) -> bool:
     """Whether two lines stand beside each other: more than half of the lower one."""
+    if first.row >= 0 and second.row >= 0:
+        return first.row == second.row
     overlap = min(first.bbox.y1, second.bbox.y1) - max(first.bbox.y0, second.bbox.y0)
     return overlap > 0.5 * min(first.bbox.height, second.bbox.height)
+
+
+def numbered_rows(lines: Sequence[Line]) -> list[Line]:
+    """Lines in reading order with the number of their row.
+
+    A line is in the row of the line before it when it stands to the right of that, at its height.
+    """
+    numbered: list[Line] = []
+    for line in lines:
+        row = 0
+        if numbered:
+            before = numbered[-1]
+            height = min(before.bbox.height, line.bbox.height)
+            overlap = min(before.bbox.y1, line.bbox.y1) - max(before.bbox.y0, line.bbox.y0)
+            beside = line.bbox.center[0] >= before.bbox.x1 and overlap > ROW_OVERLAP * height
+            row = before.row + (not beside)
+        numbered.append(replace(line, row=row))
+    return numbered
 
 
 HYPHENS = "-\u00ad\u2010"

@@ -39,6 +39,7 @@ from deepcompress_dagster.pipeline.lines import (
     assign,
     in_rows,
     layer_lines,
+    numbered_rows,
     ocr_line,
 )
 from deepcompress_dagster.pipeline.reading_order import between
@@ -260,7 +261,7 @@ class PageFlow:
         known = [line for block in trusted for line in block.lines]
         lines = [
             line
-            for line in _ocr_lines(answer.value, view.scale, 0, 0)
+            for line in numbered_rows(_ocr_lines(answer.value, view.scale, 0, 0))
             if not _is_covered(line, known)
         ]
         blocks = [replace(block, lines=(), model=answer.model) for block in doubtful]

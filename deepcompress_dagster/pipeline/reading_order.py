@@ -27,7 +27,7 @@ def _order(indices: list[int], boxes: Sequence[BBox]) -> list[int]:
     if len(groups) == 1:
         groups = _columns(indices, boxes)
     if len(groups) == 1:
-        return sorted(indices, key=lambda index: (boxes[index].y0, boxes[index].x0, index))
+        return sorted(indices, key=lambda index: (boxes[index].y0, boxes[index]))
     return [index for group in groups for index in _order(group, boxes)]
 
 
@@ -37,7 +37,7 @@ def _columns(indices: list[int], boxes: Sequence[BBox]) -> list[list[int]]:
 
 def _cut(indices: list[int], boxes: Sequence[BBox], axis: int, gap: float) -> list[list[int]]:
     """Groups of boxes apart by more than ``gap`` along ``axis`` (0 across, 1 down), in order."""
-    ordered = sorted(indices, key=lambda index: (boxes[index][axis], index))
+    ordered = sorted(indices, key=lambda index: (boxes[index][axis], boxes[index]))
     groups: list[list[int]] = []
     end = float("-inf")
     for index in ordered:

@@ -25,9 +25,10 @@ PAGE_PICTURE = 0.75
 MANY_LINES = 8
 """Lines of text in a picture from which it may be a scan of a page."""
 
+DOCUMENT_LINES = 5
 DOCUMENT_TEXT = 0.12
-"""Share of a picture that lines of text cover from which it shows a document, not a figure with
-labels; receipts have .2 to .4, charts below .1."""
+"""Lines of text in a picture, and share of it that they cover, from which it shows a document and
+not a figure with labels; receipts have .2 to .4, charts below .1."""
 
 ECHO_TEXT = 0.3
 """Share of an area that lines of other areas cover from which it has nothing of its own."""
@@ -162,7 +163,7 @@ def _without_scans(
 def shows_a_document(picture: BBox, lines: Sequence[Line]) -> bool:
     """Whether the ``lines`` in a picture are to be read for themselves: it is a photo of a page."""
     covered = sum(line.bbox.intersection(picture) for line in lines)
-    return len(lines) >= MANY_LINES and covered >= DOCUMENT_TEXT * picture.area
+    return len(lines) >= DOCUMENT_LINES and covered >= DOCUMENT_TEXT * picture.area
 
 
 def _is_swallowed(area: Area, areas: Sequence[Area]) -> bool:

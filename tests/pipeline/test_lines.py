@@ -5,6 +5,7 @@ from deepcompress_dagster.pipeline.lines import (
     in_rows,
     join_lines,
     layer_lines,
+    numbered_rows,
     ocr_line,
 )
 from deepcompress_dagster.records import BBox, TextLine, TextSource, Word
@@ -79,3 +80,15 @@ def test_words_of_an_ocr_line_share_its_box_in_order():
     assert edges == sorted(edges)
     assert edges[0] == 0
     assert edges[-1] == 100
+
+
+def test_rows_of_a_slanted_page_are_told_by_the_order_of_reading():
+    def at(text: str, x: float, y: float) -> Line:
+        box = BBox(x, y, x + 80, y + 10)
+        return Line(box, (Word(box, text),), TextSource.OCR)
+
+    read = [at("bread", 0, 6), at("2.10", 300, 0), at("milk", 0, 18), at("0.99", 300, 12)]
+    lines = numbered_rows(read)
+    assert [line.row for line in lines] == [0, 0, 1, 1]
+    assert [line.text for line in in_rows(lines[::-1])] == ["bread", "2.10", "milk", "0.99"]
+    assert [line.text for line in in_rows(read[::-1])] != ["bread", "2.10", "milk", "0.99"]
