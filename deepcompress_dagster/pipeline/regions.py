@@ -22,13 +22,11 @@ SWALLOWED = 0.85
 PAGE_PICTURE = 0.75
 """A picture that covers this share of a page full of text lines is a scan, not a figure."""
 
-MANY_LINES = 8
-"""Lines of text in a picture from which it may be a scan of a page."""
-
 DOCUMENT_LINES = 5
 DOCUMENT_TEXT = 0.12
-"""Lines of text in a picture, and share of it that they cover, from which it shows a document and
-not a figure with labels; receipts have .2 to .4, charts below .1."""
+PROSE_LENGTH = 20.0
+"""Lines of text in a picture from which it may show a document; it does when they cover this share
+of it (receipts .2 to .4, charts below .1) or are this long on average, in characters."""
 
 ECHO_TEXT = 0.3
 """Share of an area that lines of other areas cover from which it has nothing of its own."""
@@ -149,21 +147,25 @@ def _without_scans(
     areas: Sequence[Area], lines: Sequence[Line], size: tuple[float, float]
 ) -> list[Area]:
     page = BBox(0, 0, *size)
-    return [
-        area
-        for area in areas
-        if not (
-            area.label is Label.PICTURE
-            and page.coverage(area.bbox) >= PAGE_PICTURE
-            and sum(line.bbox.coverage(area.bbox) > 0.5 for line in lines) >= MANY_LINES
-        )
-    ]
+
+    def is_scan(area: Area) -> bool:
+        if area.label is not Label.PICTURE or page.coverage(area.bbox) < PAGE_PICTURE:
+            return False
+        return shows_a_document(area.bbox, [o for o in lines if o.bbox.coverage(area.bbox) > 0.5])
+
+    return [area for area in areas if not is_scan(area)]
 
 
 def shows_a_document(picture: BBox, lines: Sequence[Line]) -> bool:
-    """Whether the ``lines`` in a picture are to be read for themselves: it is a photo of a page."""
+    """Whether the ``lines`` in a picture are to be read for themselves: it is a photo of a page.
+
+    A figure with labels has few, short ones.
+    """
+    if len(lines) < DOCUMENT_LINES:
+        return False
     covered = sum(line.bbox.intersection(picture) for line in lines)
-    return len(lines) >= DOCUMENT_LINES and covered >= DOCUMENT_TEXT * picture.area
+    length = sum(len(line.text) for line in lines) / len(lines)
+    return covered >= DOCUMENT_TEXT * picture.area or length >= PROSE_LENGTH
 
 
 def _is_swallowed(area: Area, areas: Sequence[Area]) -> bool:

@@ -57,9 +57,14 @@ def test_areas_inside_a_table_belong_to_it():
 
 
 def test_a_picture_of_a_whole_page_of_text_is_no_figure():
-    lines = [line(f"line {n}", 50, 50 + 20 * n, 500) for n in range(12)]
+    lines = [line(f"line {n} of a scanned page", 50, 50 + 20 * n, 500) for n in range(12)]
     found = mend([area(Label.PICTURE, 0, 0, 600, 780)], lines, SIZE)
     assert Label.PICTURE not in labels(found)
+
+
+def test_a_chart_that_fills_its_page_is_a_figure():
+    ticks = [line(f"{n}0 %", 50, 50 + 60 * n, 75) for n in range(12)]
+    assert labels(mend([area(Label.PICTURE, 0, 0, 600, 780)], ticks, SIZE)) == [Label.PICTURE]
 
 
 def test_text_that_names_the_table_below_it_becomes_a_caption():
@@ -71,7 +76,9 @@ def test_a_picture_full_of_lines_shows_a_document_and_a_chart_with_labels_does_n
     picture = BBox(0, 0, 200, 400)
     receipt = [line("item", 10, 10 + 15 * n, 190) for n in range(20)]
     chart = [line("7", 10, 10 + 30 * n, 25) for n in range(10)]
+    letter = [line("a sentence that goes on for a while", 10, 30 * n, 60) for n in range(10)]
     assert shows_a_document(picture, receipt)
+    assert shows_a_document(picture, letter)
     assert not shows_a_document(picture, chart)
 
 
