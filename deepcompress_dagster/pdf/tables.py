@@ -190,12 +190,31 @@ def _widened(borders: Sequence[float], words: Sequence[Word]) -> list[float]:
 
 
 def _gutters(borders: Sequence[float], words: Sequence[Word]) -> list[float]:
-    """``borders`` without inner ones at which, on most lines, words stand only a space apart."""
+    """``borders`` without inner ones that part words which stand only a space apart.
+
+    Only lines with words in both of the columns beside a border tell; most of them must.
+    """
     lines = _lines(words)
-    inner = [
-        x for x in borders[1:-1] if 2 * sum(_is_narrow(line, x) for line in lines) <= len(lines)
-    ]
-    return [*borders[:1], *inner, *borders[-1:]]
+    kept = list(borders)
+    while (index := _narrow_border(kept, lines)) is not None:
+        del kept[index]
+    return kept
+
+
+def _narrow_border(borders: Sequence[float], lines: Sequence[Sequence[Word]]) -> int | None:
+    """Index of the first inner border that is no gutter."""
+    for index in range(1, len(borders) - 1):
+        low, x, high = borders[index - 1 : index + 2]
+        beside = [[word for word in line if low <= word.bbox.center[0] < high] for line in lines]
+        told = [_is_narrow(line, x) for line in beside if _has_both_sides(line, x)]
+        if 2 * sum(told) > len(told):
+            return index
+    return None
+
+
+def _has_both_sides(line: Sequence[Word], x: float) -> bool:
+    sides = {word.bbox.center[0] < x for word in line}
+    return len(sides) == 2
 
 
 def _is_narrow(line: Sequence[Word], x: float) -> bool:

@@ -110,6 +110,11 @@ def _put_together(entries: Block, other: Block) -> Block:
     return replace(other, bbox=union([other.bbox, *(line.bbox for line in lines)]), lines=lines)
 
 
+def with_room(block: Block) -> Block:
+    """The block with a box that holds its lines: a detector may cut into the first column."""
+    return replace(block, bbox=union([block.bbox, *(line.bbox for line in block.lines)]))
+
+
 def with_captions(blocks: Sequence[Block]) -> list[Block]:
     """Blocks in which text that OCR read beside a table or figure, and that names it, is a caption.
 

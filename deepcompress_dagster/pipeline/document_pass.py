@@ -152,27 +152,56 @@ def _is_lowest(block: OutlineBlock, page: Sequence[OutlineBlock], body_size: flo
 def _heading_levels(
     blocks: Sequence[OutlineBlock], outline: Sequence[OutlineEntry]
 ) -> dict[tuple[int, str], int]:
-    """Levels from the PDF's outline, then from numbering, then from the order of font sizes."""
+    """Levels from the PDF's outline, then from numbering, then from the sizes of these or all."""
     headings = [block for block in blocks if block.label in _HEADINGS]
-    titles = any(block.label is Label.TITLE for block in headings)
-    bookmarked = {(_plain(entry.title), entry.page_number): entry.level for entry in outline}
+    offset = int(any(block.label is Label.TITLE for block in headings))
+    told = _told_levels(headings, outline, offset)
     sizes = _size_levels(headings)
+    levels = {}
+    for block in headings:
+        if _key(block) in told:
+            level = told[_key(block)]
+        elif told:
+            level = _level_among(block, headings, told)
+        else:
+            level = sizes[_key(block)] + offset
+        levels[_key(block)] = min(level, MAX_LEVEL)
+    return levels
+
+
+def _told_levels(
+    headings: Sequence[OutlineBlock], outline: Sequence[OutlineEntry], offset: int
+) -> dict[tuple[int, str], int]:
+    """The levels of titles, and of headings that the outline or their own number tells."""
+    bookmarked = {(_plain(entry.title), entry.page_number): entry.level for entry in outline}
     depths = _section_depths(headings)
     top = _top_depth(headings, depths)
-    levels = {}
+    told = {}
     for block in headings:
         known = bookmarked.get((_plain(block.head), block.page_number))
         depth = depths.get(_key(block))
-        if known is not None:
-            level = known + (1 if titles and block.label is not Label.TITLE else 0)
-        elif block.label is Label.TITLE:
-            level = 1
+        if block.label is Label.TITLE:
+            told[_key(block)] = known or 1
+        elif known is not None:
+            told[_key(block)] = known + offset
         elif depth is not None:
-            level = depth - top + (2 if titles else 1)
-        else:
-            level = sizes[_key(block)] + (1 if titles else 0)
-        levels[_key(block)] = min(level, MAX_LEVEL)
-    return levels
+            told[_key(block)] = depth - top + 1 + offset
+    if depths and top < min(depths.values()):
+        told.setdefault(_key(headings[0]), 1 + offset)
+    return told
+
+
+def _level_among(
+    block: OutlineBlock, headings: Sequence[OutlineBlock], told: Mapping[tuple[int, str], int]
+) -> int:
+    """The level of headings of the same size; else one below the nearest larger ones."""
+    size = block.font_size or 0.0
+    sized = [
+        (other.font_size or 0.0, told[_key(other)]) for other in headings if _key(other) in told
+    ]
+    same = [level for other, level in sized if abs(other - size) <= SAME_SIZE]
+    above = [level for other, level in sized if other > size + SAME_SIZE]
+    return min(same) if same else max(above, default=0) + 1
 
 
 def _section_depths(headings: Sequence[OutlineBlock]) -> dict[tuple[int, str], int]:

@@ -31,6 +31,7 @@ from deepcompress_dagster.pipeline.blocks import (
     text_row,
     with_captions,
     with_ledgers,
+    with_room,
 )
 from deepcompress_dagster.pipeline.figures import FigureJob, crop
 from deepcompress_dagster.pipeline.frame import Frame
@@ -52,6 +53,7 @@ from deepcompress_dagster.pipeline.regions import (
     page_sized,
     shows_a_document,
 )
+from deepcompress_dagster.pipeline.row_bands import in_bands
 from deepcompress_dagster.pipeline.stages import Plan
 from deepcompress_dagster.records import (
     BBox,
@@ -306,7 +308,7 @@ class PageFlow:
     # Tables
 
     def _tables(self, view: PageView, blocks: Sequence[Block], captions: dict[str, str]) -> Steps:
-        wanted = [block for block in blocks if block.label is Label.TABLE]
+        wanted = [with_room(block) for block in blocks if block.label is Label.TABLE]
         if not wanted:
             return
         grids = yield from self._ruled_grids(view, wanted)
@@ -334,7 +336,7 @@ class PageFlow:
         """What PyMuPDF's finder reads from lines and words; a scan or a turned page has neither."""
         if not view.lines or view.frame.turn:
             return [None] * len(wanted)
-        boxes = tuple(block.region.bbox for block in wanted)
+        boxes = tuple(block.bbox for block in wanted)
         found = yield from self._ask(Call(stages.RULED_TABLES, RuledTablesJob(self._job, boxes)))
         if found is None:
             return [None] * len(wanted)
@@ -554,7 +556,7 @@ def _modelled_grid(answer: Answer, block: Block, scale: float) -> tables.Grid:
         else cell
         for cell in grid.cells
     )
-    filled = tables.fill(cells, block.lines)
+    filled = tables.fill(in_bands(cells, grid.n_rows, block.lines), block.lines)
     return tables.trimmed(
         tables.Grid(grid.n_rows, grid.n_columns, filled, grid.confidence, answer.model)
     )
@@ -569,7 +571,7 @@ def _table_row(block: Block, grid: tables.Grid, caption: str | None, frame: Fram
     return Table(
         page_number=region.page_number,
         region_id=region.region_id,
-        bbox=region.bbox,
+        bbox=frame.displayed(block.bbox),
         reading_order=region.reading_order,
         n_rows=grid.n_rows,
         n_columns=grid.n_columns,

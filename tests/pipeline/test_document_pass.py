@@ -125,6 +125,21 @@ def test_a_finished_sentence_is_not_joined():
 def test_a_chapter_without_its_number_stands_above_its_sections():
     chapter = header("SOURCE PACKAGES", size=24)
     assert levels(chapter, header("4.1 Standards"), header("4.1.1 Dates")) == [1, 2, 3]
+    alike = header("SOURCE PACKAGES")
+    assert levels(alike, header("4.1 Standards"), header("4.1.1 Dates", size=11)) == [1, 2, 3]
+
+
+def test_a_heading_without_bookmark_or_number_takes_the_level_of_its_size():
+    outline = (OutlineEntry(1, "Introduction", 1), OutlineEntry(2, "Aims", 1))
+    found = levels(
+        header("Introduction", size=20),
+        header("Aims", size=16),
+        header("Thanks", size=16),
+        header("To whom", size=12),
+        header("Preface", size=20),
+        outline=outline,
+    )
+    assert found == [1, 2, 2, 3, 1]
 
 
 def test_small_print_under_a_footnote_belongs_to_it():
