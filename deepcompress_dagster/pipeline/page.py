@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from deepcompress_dagster.models.predictor import (
-    CellGrid,
     FigureContent,
     Image,
     Orientation,
@@ -53,7 +52,6 @@ from deepcompress_dagster.pipeline.regions import (
     page_sized,
     shows_a_document,
 )
-from deepcompress_dagster.pipeline.row_bands import in_bands
 from deepcompress_dagster.pipeline.stages import Plan
 from deepcompress_dagster.records import (
     BBox,
@@ -323,12 +321,12 @@ class PageFlow:
             if isinstance(answer, ItemFailed):
                 self._record(answer)
             else:
-                modelled = _modelled_grid(answer, wanted[i], view.scale)
+                modelled = tables.modelled_grid(answer.value, answer.model, wanted[i], view.scale)
                 grids[i] = tables.sounder(grids[i], modelled, wanted[i].lines)
         for block, grid in zip(wanted, grids, strict=True):
             if grid is not None and grid.n_rows and grid.n_columns:
                 caption = captions.get(block.region.region_id)
-                self._rows.tables.append(_table_row(block, grid, caption, view.frame))
+                self._rows.tables.append(tables.table_row(block, grid, caption, view.frame))
 
     def _ruled_grids(
         self, view: PageView, wanted: Sequence[Block]
@@ -543,42 +541,3 @@ def _ocr_lines(read: ReadText, scale: float, x: float, y: float) -> list[Line]:
         if line.text.strip():
             lines.append(ocr_line(placed(line), own))
     return lines
-
-
-def _modelled_grid(answer: Answer, block: Block, scale: float) -> tables.Grid:
-    """The grid that a model saw in the block's crop, filled with the block's words."""
-    grid: CellGrid = answer.value
-    origin = block.bbox.expanded(2)
-    x, y = max(0.0, origin.x0), max(0.0, origin.y0)
-    cells = tuple(
-        replace(cell, bbox=cell.bbox.scaled(1 / scale).shifted(x, y).rounded())
-        if cell.bbox is not None
-        else cell
-        for cell in grid.cells
-    )
-    filled = tables.fill(in_bands(cells, grid.n_rows, block.lines), block.lines)
-    return tables.trimmed(
-        tables.Grid(grid.n_rows, grid.n_columns, filled, grid.confidence, answer.model)
-    )
-
-
-def _table_row(block: Block, grid: tables.Grid, caption: str | None, frame: Frame) -> Table:
-    region = block.region
-    cells = tuple(
-        replace(cell, bbox=frame.displayed(cell.bbox) if cell.bbox is not None else None)
-        for cell in sorted(grid.cells, key=lambda cell: (cell.row, cell.column))
-    )
-    return Table(
-        page_number=region.page_number,
-        region_id=region.region_id,
-        bbox=frame.displayed(block.bbox),
-        reading_order=region.reading_order,
-        n_rows=grid.n_rows,
-        n_columns=grid.n_columns,
-        cells=cells,
-        html=tables.to_html(grid),
-        markdown=tables.to_markdown(grid),
-        caption=caption,
-        confidence=round(grid.confidence, 4),
-        model=grid.model,
-    )

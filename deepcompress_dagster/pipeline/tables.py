@@ -5,9 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from deepcompress_dagster.models.predictor import CellGrid
 from deepcompress_dagster.pdf.content import FoundTable
+from deepcompress_dagster.pipeline.blocks import Block
+from deepcompress_dagster.pipeline.frame import Frame
 from deepcompress_dagster.pipeline.lines import Line, in_rows, rows_of
-from deepcompress_dagster.records import BBox, TableCell
+from deepcompress_dagster.pipeline.row_bands import in_bands
+from deepcompress_dagster.records import BBox, Table, TableCell
 
 RULED = "ruling-lines"
 """``model`` of tables whose structure was read from ruling lines."""
@@ -175,6 +179,43 @@ def _shrunk(cell: TableCell, rows: Sequence[int], columns: Sequence[int]) -> Tab
         column=column_slots[0],
         row_span=len(row_slots),
         column_span=len(column_slots),
+    )
+
+
+def modelled_grid(grid: CellGrid, model: str, block: Block, scale: float) -> Grid:
+    """The grid that a model saw in the block's crop, filled with the block's words."""
+    origin = block.bbox.expanded(2)
+    x, y = max(0.0, origin.x0), max(0.0, origin.y0)
+    cells = tuple(
+        replace(cell, bbox=cell.bbox.scaled(1 / scale).shifted(x, y).rounded())
+        if cell.bbox is not None
+        else cell
+        for cell in grid.cells
+    )
+    filled = fill(in_bands(cells, grid.n_rows, block.lines), block.lines)
+    return trimmed(Grid(grid.n_rows, grid.n_columns, filled, grid.confidence, model))
+
+
+def table_row(block: Block, grid: Grid, caption: str | None, frame: Frame) -> Table:
+    """The row of a table; boxes on the page as displayed."""
+    region = block.region
+    cells = tuple(
+        replace(cell, bbox=frame.displayed(cell.bbox) if cell.bbox is not None else None)
+        for cell in sorted(grid.cells, key=lambda cell: (cell.row, cell.column))
+    )
+    return Table(
+        page_number=region.page_number,
+        region_id=region.region_id,
+        bbox=frame.displayed(block.bbox),
+        reading_order=region.reading_order,
+        n_rows=grid.n_rows,
+        n_columns=grid.n_columns,
+        cells=cells,
+        html=to_html(grid),
+        markdown=to_markdown(grid),
+        caption=caption,
+        confidence=round(grid.confidence, 4),
+        model=grid.model,
     )
 
 
