@@ -19,11 +19,11 @@ Band = tuple[float, float]
 EMPTY_ROW = 0.5
 """What a row of the grid without text costs, in heights of a line."""
 
-STRETCH_GAIN = 2.0
+STRETCH_GAIN = 4.0
 """The grid is stretched when that makes the distances smaller by this factor."""
 
 OFF_CENTRE = 0.1
-"""Weight of the distance to a row's middle beside that to its edges."""
+"""Heights of a line that text at the edge of a row is worse off than in its middle."""
 
 
 def in_bands(cells: Sequence[TableCell], n_rows: int, lines: Sequence[Line]) -> list[TableCell]:
@@ -118,6 +118,7 @@ def _owners(seen: Sequence[Band], text: Sequence[BBox]) -> tuple[list[int], floa
 
 
 def _distance(box: BBox, band: Band) -> float:
-    middle = box.center[1]
+    """How far a row of text is from a band; inside, how near it is to an edge, a little."""
+    middle, half = box.center[1], max((band[1] - band[0]) / 2, 1.0)
     outside = max(band[0] - middle, 0.0, middle - band[1])
-    return outside + OFF_CENTRE * abs(middle - (band[0] + band[1]) / 2)
+    return outside + OFF_CENTRE * box.height * abs(middle - (band[0] + half)) / half

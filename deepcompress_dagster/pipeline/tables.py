@@ -21,6 +21,10 @@ RULED_WORDS = 0.95
 RULED_FILLED = 0.3
 """A ruled grid is certain from this confidence, share of words inside and share of filled cells."""
 
+TORN_ROWS = 0.2
+"""Share of rows of text that cells tear apart from which a model's rows are not where it says; on
+sound grids it is below .18."""
+
 APART = 1.0
 """Heights between two words of a line from which they are not of one cell."""
 
@@ -70,12 +74,10 @@ def fill(cells: Sequence[TableCell], lines: Sequence[Line]) -> tuple[TableCell, 
 
 def _by_cell(cells: Sequence[TableCell], lines: Sequence[Line]) -> dict[int, list[Line]]:
     """The pieces of ``lines`` that belong to each cell, by the cell's index."""
-    framed = [index for index, cell in enumerate(cells) if cell.bbox is not None]
     pieces: dict[int, list[Line]] = {}
-    if framed:
-        for line in lines:
-            for index, piece in _pieces(line, cells, framed):
-                pieces.setdefault(index, []).append(piece)
+    for line in lines:
+        for index, piece in _placed(line, cells):
+            pieces.setdefault(index, []).append(piece)
     return pieces
 
 
@@ -96,13 +98,12 @@ def soundness(grid: Grid, lines: Sequence[Line]) -> float:
     return (1 - apart / max(1, words)) * grid.filled_share
 
 
-def _pieces(
-    line: Line, cells: Sequence[TableCell], framed: Sequence[int]
-) -> list[tuple[int, Line]]:
-    """The line's words by cell, neighbours of one cell together."""
+def _placed(line: Line, cells: Sequence[TableCell]) -> list[tuple[int, Line]]:
+    """The line's words by the index of their cell, neighbours of one cell together."""
+    framed = [(index, cell.bbox) for index, cell in enumerate(cells) if cell.bbox is not None]
     pieces: list[tuple[int, Line]] = []
-    for word in line.words:
-        index = min(framed, key=lambda i: _distance(cells[i].bbox, word.bbox))
+    for word in line.words if framed else ():
+        index, _ = min(framed, key=lambda entry: _distance(entry[1], word.bbox))
         if pieces and pieces[-1][0] == index:
             words = (*pieces[-1][1].words, word)
             pieces[-1] = (index, replace(line, words=words))
@@ -111,10 +112,8 @@ def _pieces(
     return pieces
 
 
-def _distance(cell: BBox | None, word: BBox) -> tuple[float, float]:
+def _distance(cell: BBox, word: BBox) -> tuple[float, float]:
     """0 where the word's centre is inside; then by distance, vertical distance weighing triple."""
-    if cell is None:
-        return float("inf"), 0.0
     x, y = word.center
     dx = max(cell.x0 - x, 0.0, x - cell.x1)
     dy = max(cell.y0 - y, 0.0, y - cell.y1)
@@ -192,8 +191,19 @@ def modelled_grid(grid: CellGrid, model: str, block: Block, scale: float) -> Gri
         else cell
         for cell in grid.cells
     )
-    filled = fill(in_bands(cells, grid.n_rows, block.lines), block.lines)
+    if _torn_share(cells, block.lines) >= TORN_ROWS:
+        cells = tuple(in_bands(cells, grid.n_rows, block.lines))
+    filled = fill(cells, block.lines)
     return trimmed(Grid(grid.n_rows, grid.n_columns, filled, grid.confidence, model))
+
+
+def _torn_share(cells: Sequence[TableCell], lines: Sequence[Line]) -> float:
+    """Share of the rows of text whose words fall into cells of different rows."""
+    places = [
+        {cells[i].row for line in row for i, _ in _placed(line, cells) if cells[i].row_span == 1}
+        for row in rows_of(lines)
+    ]
+    return sum(len(rows) > 1 for rows in places) / max(1, len(places))
 
 
 def table_row(block: Block, grid: Grid, caption: str | None, frame: Frame) -> Table:
