@@ -21,6 +21,9 @@ RULED_WORDS = 0.95
 RULED_FILLED = 0.3
 """A ruled grid is certain from this confidence, share of words inside and share of filled cells."""
 
+RIVAL_CONFIDENCE = 0.6
+"""Below this confidence a ruled grid stands only where no model gave one."""
+
 TORN_ROWS = 0.2
 """Share of rows of text that cells tear apart from which a model's rows are not where it says; on
 sound grids it is below .18."""
@@ -144,6 +147,8 @@ def is_certain(grid: Grid, lines: Sequence[Line]) -> bool:
 
 def sounder(ruled: Grid | None, modelled: Grid | None, lines: Sequence[Line]) -> Grid | None:
     """The better of two readings; the ruled one where they are equal, as its boxes are exact."""
+    if ruled is not None and modelled is not None and ruled.confidence < RIVAL_CONFIDENCE:
+        ruled = None
     grids = [grid for grid in (ruled, modelled) if grid is not None and grid.cells]
     return max(grids, key=lambda grid: soundness(grid, lines), default=None)
 
