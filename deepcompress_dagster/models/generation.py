@@ -27,9 +27,13 @@ CHECK_EVERY = 16
 """Steps between two looks at the text: a look makes the accelerator wait for the CPU."""
 
 
+TIME_SHARE = 0.9
+"""Share of the time limit after which texts are given up: at the limit itself the run ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """Limits of what may be written; ``time_limit_s`` counts from the start of a batch."""
+    """Limits of what may be written; ``time_limit_s`` is for a whole batch, in seconds."""
 
     max_new_tokens: int = 1024
     repetition_penalty: float = 1.0
@@ -136,8 +140,9 @@ class _Stop(StoppingCriteria):  # type: ignore[misc]
 
     def __init__(self, decoding: Decoding, prompt_length: int, ends: Collection[int]) -> None:
         self.problems: dict[int, str] = {}
-        self._limit_s = decoding.time_limit_s
-        self._deadline = time.monotonic() + (self._limit_s or math.inf)
+        limit = decoding.time_limit_s
+        self._limit_s = math.inf if limit is None else TIME_SHARE * limit
+        self._deadline = time.monotonic() + self._limit_s
         self._prompt = prompt_length
         self._ends = frozenset(ends)
 

@@ -36,6 +36,7 @@ FIGURES_PER_BATCH = 64
 
 _FONT_SIZE = 36
 _NEW_LINE = re.compile(r"<0x0A>|\n")
+_NUMBER = re.compile(r"\d")
 _TITLE = re.compile(r"title\b", re.IGNORECASE)
 
 
@@ -135,8 +136,9 @@ def _font() -> bytes:
 def content_of(text: str) -> FigureContent:
     """A chart with its numbers; or, where ``text`` is no table, the text itself.
 
-    A table has a row of names and rows of as many values, two or more. Text that is none is kept in
-    ``raw`` and, as the one value of a row without columns, in ``data``.
+    A table has a row of names and rows of as many values, two or more; it is a chart's when most
+    values are numbers. Text that is none is kept in ``raw`` and, as the one value of a row without
+    columns, in ``data``.
     """
     rows = [[cell.strip() for cell in line.split("|")] for line in _NEW_LINE.split(text)]
     rows = [row for row in rows if any(row)]
@@ -146,4 +148,7 @@ def content_of(text: str) -> FigureContent:
     if len(rows) < 2 or width < 2 or any(len(row) != width for row in rows):
         raw = text.strip()
         return FigureContent(UNKNOWN, ChartData((), ((raw,),)) if raw else None, raw)
-    return FigureContent(CHART, ChartData(tuple(rows[0]), tuple(tuple(row) for row in rows[1:])))
+    values = [cell for row in rows[1:] for cell in row[1:]]
+    numbers = sum(_NUMBER.search(value) is not None for value in values)
+    kind = CHART if 2 * numbers > len(values) else UNKNOWN
+    return FigureContent(kind, ChartData(tuple(rows[0]), tuple(tuple(row) for row in rows[1:])))
