@@ -70,29 +70,32 @@ TABLE_PARTS = (
 )
 
 GAIN = 1.5
-"""Standard deviation of a layer's outputs over that of its inputs, about."""
 
 
-def build(model_type: str, folder: Path, *, tiny: bool = True, **options: Any) -> Path:
+def build(
+    model_type: str, folder: Path, *, tiny: bool = True, gain: float = GAIN, **options: Any
+) -> Path:
     """Write a checkpoint of the family to ``folder`` and return it.
 
-    ``labels`` are a detector's classes; other options change its configuration.
+    ``gain`` is about the standard deviation of a layer's outputs over that of its inputs: at
+    ``GAIN`` what the model answers depends on the image. ``labels`` are a detector's classes;
+    other options change its configuration.
     """
     logging.disable_progress_bar()
     model, processor = _BUILDERS[model_type](tiny, **options)
-    enliven(model)
+    _fill(model, gain)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
 
 
-def enliven(model: Any) -> None:
-    """Give a model weights large enough that what it answers depends on the image."""
+def _fill(model: Any, gain: float) -> None:
+    """Random weights, the same at every call."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
-                spread = GAIN / parameter[0].numel() ** 0.5
+                spread = gain / parameter[0].numel() ** 0.5
                 parameter.normal_(0, spread, generator=generator)
 
 
@@ -235,11 +238,12 @@ def _got_ocr2(tiny: bool) -> tuple[Any, Any]:
 
 def _pix2struct(tiny: bool) -> tuple[Any, Any]:
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=_bytes_tokenizer(["<pad>", "</s>", "<unk>", "<0x0A>"]),
+        tokenizer_object=_bytes_tokenizer(["<pad>", "</s>", "<unk>"]),
         pad_token="<pad>",
         eos_token="</s>",
         unk_token="<unk>",
     )
+    tokenizer.add_tokens(["<0x0A>"])
     text: dict[str, Any] = {"vocab_size": 50_244}
     vision: dict[str, Any] = {}
     if tiny:
