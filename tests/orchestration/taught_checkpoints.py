@@ -47,24 +47,21 @@ class Box:
 
 def detector(folder: Path, model_type: str, images: Sequence[Image], answer: Sequence[Box]) -> Path:
     """A DETR or Table Transformer that finds ``answer`` in each of ``images``."""
-    build(model_type, folder, gain=GAIN)
+    build(model_type, folder, gain=GAIN, num_queries=len(answer) + 1)
     names = DOCLAYNET if model_type == "detr" else TABLE_PARTS
     model = AutoModelForObjectDetection.from_pretrained(folder)
     processor = AutoImageProcessor.from_pretrained(folder)
-    inputs = [
-        processor(images=[PillowImage.fromarray(image)], return_tensors="pt") for image in images
-    ]
-    labels = torch.full((1, model.config.num_queries), len(names))
-    labels[0, : len(answer)] = torch.tensor([names.index(box.label) for box in answer])
+    labels = torch.tensor([*(names.index(box.label) for box in answer), len(names)])
     boxes = torch.tensor([[box.centred for box in answer]])
+    pictures = [processor(images=[image], return_tensors="pt") for image in images]
 
     def loss() -> Tensor:
-        outputs = [model(**one) for one in inputs]
-        wrong = [functional.cross_entropy(one.logits[0], labels[0]) for one in outputs]
+        outputs = [model(**picture) for picture in pictures]
+        wrong = [functional.cross_entropy(one.logits[0], labels) for one in outputs]
         away = [(one.pred_boxes[:, : len(answer)] - boxes).abs().mean() for one in outputs]
-        return torch.stack(wrong).sum() + 10 * torch.stack(away).sum()
+        return torch.stack(wrong).mean() + 10 * torch.stack(away).mean()
 
-    return _learn(model, loss, folder, enough=0.05)
+    return _learn(model, loss, folder, enough=0.1)
 
 
 def reader(folder: Path, images: Sequence[Image], answer: str) -> Path:

@@ -69,19 +69,27 @@ def rendered(path: Path) -> Image:
 
 
 def checkpoints(folder: Path, page: Image) -> dict[str, Any]:
-    def crop(box: Box) -> Image:
-        height, width = page.shape[:2]
-        rows = slice(int(box.y0 * height), int(box.y1 * height))
-        return page[rows, int(box.x0 * width) : int(box.x1 * width)]
-
     regions = (TITLE, TEXT, TABLE, PICTURE)
+    lines = "\n".join(LINES)
     made = {
         "layout": taught.detector(folder / "layout", "detr", [page], regions),
-        "text": taught.reader(folder / "text", [page], "\n".join(LINES)),
-        "table": taught.detector(folder / "table", "table-transformer", [crop(TABLE)], GRID),
-        "figure": taught.chart_reader(folder / "figure", [crop(PICTURE)], CHART),
+        "text": taught.reader(folder / "text", [page], lines),
+        "table": taught.detector(folder / "table", "table-transformer", crops(page, TABLE), GRID),
+        "figure": taught.chart_reader(folder / "figure", crops(page, PICTURE), CHART),
     }
     return {task: str(path) for task, path in made.items()}
+
+
+def crops(page: Image, box: Box) -> list[Image]:
+    """The box's pixels, a little too narrow and too wide: the layout model's box is not exact."""
+    height, width = page.shape[:2]
+    return [
+        page[
+            int((box.y0 - margin) * height) : int((box.y1 + margin) * height),
+            int((box.x0 - margin) * width) : int((box.x1 + margin) * width),
+        ]
+        for margin in (-0.01, 0.01)
+    ]
 
 
 def rows(bench: Bench, query: str) -> list[tuple[Any, ...]]:
