@@ -69,7 +69,7 @@ TABLE_PARTS = (
     "table spanning cell",
 )
 
-GAIN = 1.5
+GAIN = 1.2
 
 
 def build(

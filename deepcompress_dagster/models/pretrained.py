@@ -74,7 +74,7 @@ def load_model(
             config=config,
             dtype=torch_dtype(dtype),
             attn_implementation=None if attention == Attention.AUTO else attention,
-            key_mapping=tensor_names(),
+            key_mapping=tensor_names(config),
             use_safetensors=True,
             output_loading_info=True,
             **local,
@@ -93,25 +93,30 @@ def load_model(
     return model.to(torch.device(device))
 
 
-def tensor_names() -> dict[str, str]:
+def tensor_names(config: Any) -> dict[str, str]:
     """Patterns of tensor names in published detectors, and what transformers calls them here.
 
-    They rename the ResNet of timm, and take away the prefix of a DETR that also segments.
+    They rename the ResNet of timm, and take away the prefix of a DETR that also segments. Each
+    block has patterns of its own, as transformers carries over one group of a pattern only.
     """
-    stem = r"^((?:.*\.)?backbone(?:\.conv_encoder)?\.model\.)"
-    names = {
-        r"^detr\.": "",
-        stem + r"conv1\.": r"\1embedder.embedder.convolution.",
-        stem + r"bn1\.": r"\1embedder.embedder.normalization.",
+    names = {r"^detr\.": ""}
+    backbone: Any = getattr(config, "backbone_config", None)
+    if getattr(backbone, "model_type", None) != "resnet":
+        return names
+    within = r"(backbone(?:\.conv_encoder)?\.model\.)"
+    names |= {
+        within + r"conv1\.": r"\1embedder.embedder.convolution.",
+        within + r"bn1\.": r"\1embedder.embedder.normalization.",
     }
-    for stage in range(4):
-        layer = rf"{stem}layer{stage + 1}\.(\d+)\."
-        ours = rf"\1encoder.stages.{stage}.layers.\2."
-        names[layer + r"downsample\.0\."] = ours + "shortcut.convolution."
-        names[layer + r"downsample\.1\."] = ours + "shortcut.normalization."
-        for part in range(3):
-            names[layer + rf"conv{part + 1}\."] = ours + f"layer.{part}.convolution."
-            names[layer + rf"bn{part + 1}\."] = ours + f"layer.{part}.normalization."
+    for stage, depth in enumerate(backbone.depths):
+        for block in range(depth):
+            layer = rf"{within}layer{stage + 1}\.{block}\."
+            ours = rf"\1encoder.stages.{stage}.layers.{block}."
+            names[layer + r"downsample\.0\."] = ours + "shortcut.convolution."
+            names[layer + r"downsample\.1\."] = ours + "shortcut.normalization."
+            for part in range(3):
+                names[layer + rf"conv{part + 1}\."] = ours + f"layer.{part}.convolution."
+                names[layer + rf"bn{part + 1}\."] = ours + f"layer.{part}.normalization."
     return names
 
 
