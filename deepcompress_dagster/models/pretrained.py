@@ -4,6 +4,7 @@ Safetensors alone, no code from the checkpoint, no network: what may be fetched 
 (see store.py).
 """
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -15,13 +16,16 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, ResNetConfig
 from transformers.utils import logging as transformers_logging
 
-from deepcompress_dagster.models.device import torch_dtype
+from deepcompress_dagster.models.device import is_out_of_memory, torch_dtype
 from deepcompress_dagster.models.predictor import ModelError
-from deepcompress_dagster.settings import Attention
+from deepcompress_dagster.settings import Attention, DType
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 _FLASH_PACKAGE = "flash_attn"
+_EAGER = Attention.EAGER.value
 
 _LOCAL: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
@@ -63,17 +67,19 @@ def load_model(
 ) -> Any:
     """The model in ``folder`` by an Auto class, in evaluation mode on ``device``.
 
+    ``auto`` and ``sdpa`` are the same: transformers' choice is SDPA in every part that has it.
+
     Raises ModelError for weights that are corrupt, incomplete or another model's, and for an
     attention implementation that is not installed.
     """
-    _require_attention(attention)
+    _require_attention(attention, device, dtype)
 
     def load(path: Path, **local: Any) -> tuple[Any, dict[str, Any]]:
         loaded: tuple[Any, dict[str, Any]] = auto.from_pretrained(
             path,
             config=config,
             dtype=torch_dtype(dtype),
-            attn_implementation=None if attention == Attention.AUTO else attention,
+            attn_implementation=_EAGER if attention == Attention.EAGER else None,
             key_mapping=tensor_names(config),
             use_safetensors=True,
             output_loading_info=True,
@@ -89,6 +95,8 @@ def load_model(
             f"{folder}: its weights are not those of its config.json: "
             f"missing {sorted(info['missing_keys'])[:5]}, unknown {sorted(unknown)[:5]}"
         )
+    if attention == Attention.FLASH:
+        _use_flash(model)
     model.eval().requires_grad_(False)
     return model.to(torch.device(device))
 
@@ -137,12 +145,27 @@ def _resnet(name: str, *, dilation: bool) -> Any:
     )
 
 
-def _require_attention(attention: str) -> None:
-    if attention == Attention.FLASH and find_spec(_FLASH_PACKAGE) is None:
-        raise ModelError(
-            "DEEPCOMPRESS_ATTENTION=flash_attention_2 needs the package flash-attn, which is not "
-            "installed; install it, or set DEEPCOMPRESS_ATTENTION=auto"
-        )
+def _require_attention(attention: str, device: str, dtype: str) -> None:
+    if attention != Attention.FLASH:
+        return
+    if find_spec(_FLASH_PACKAGE) is None:
+        wanted = "the package flash-attn, which is not installed; install it"
+    elif not device.startswith("cuda") or dtype == DType.FLOAT32:
+        wanted = f"a CUDA device and a 16-bit dtype, not {device} and {dtype}; choose those"
+    else:
+        return
+    raise ModelError(
+        f"DEEPCOMPRESS_ATTENTION={attention} needs {wanted}, or set DEEPCOMPRESS_ATTENTION=auto"
+    )
+
+
+def _use_flash(model: Any) -> None:
+    """Flash attention in the parts that have it; the others keep what transformers chose."""
+    parts = [part for part in model.modules() if getattr(part, "_supports_flash_attn", False)]
+    for part in parts:
+        part.set_attn_implementation({"": Attention.FLASH.value})
+    if not parts:
+        _log.warning("%s has no flash attention; it runs without", type(model).__name__)
 
 
 def _read(folder: Path, load: Callable[..., T]) -> T:
@@ -152,6 +175,6 @@ def _read(folder: Path, load: Callable[..., T]) -> T:
     except (OSError, ValueError, KeyError, TypeError, ImportError, SafetensorError) as error:
         raise ModelError(f"{folder} cannot be loaded: {type(error).__name__}: {error}") from error
     except RuntimeError as error:
-        if "size mismatch" not in str(error):
+        if is_out_of_memory(error):
             raise
         raise ModelError(f"{folder}: its weights do not fit its config.json: {error}") from error
