@@ -82,21 +82,22 @@ def build(
     other options change its configuration.
     """
     logging.disable_progress_bar()
-    model, processor = _BUILDERS[model_type](tiny, **options)
-    _fill(model, gain)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(1)
+        model, processor = _BUILDERS[model_type](tiny, **options)
+        _fill(model, gain)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
 
 
 def _fill(model: Any, gain: float) -> None:
-    """Random weights, the same at every call."""
-    generator = torch.Generator().manual_seed(1)
+    """Give every layer random weights of that size."""
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 spread = gain / parameter[0].numel() ** 0.5
-                parameter.normal_(0, spread, generator=generator)
+                parameter.normal_(0, spread)
 
 
 def _detr(tiny: bool, *, labels: Sequence[str] = DOCLAYNET, **changes: Any) -> tuple[Any, Any]:

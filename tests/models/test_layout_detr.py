@@ -20,12 +20,13 @@ LAYOUTS = ("detr", "rt_detr", "rt_detr_v2")
 
 
 @pytest.mark.parametrize("model_type", LAYOUTS)
-def test_regions_are_those_that_transformers_itself_finds(model_type, tiny, load, pictures):
+def test_regions_are_those_that_transformers_itself_finds(model_type, tmp_path, load, pictures):
     picture = pictures[5]
-    predictor = load(model_type, threshold=0.0, overlap=1.0)
+    folder = build(model_type, tmp_path / "plain", labels=DOCLAYNET)
+    predictor = load(folder, threshold=0.0, overlap=1.0)
     found = predictor.predict([picture])[0]
-    processor = AutoImageProcessor.from_pretrained(tiny(model_type))
-    model = AutoModelForObjectDetection.from_pretrained(tiny(model_type)).eval()
+    processor = AutoImageProcessor.from_pretrained(folder)
+    model = AutoModelForObjectDetection.from_pretrained(folder).eval()
     inputs = processor(images=[PillowImage.fromarray(picture)], return_tensors="pt")
     with torch.no_grad():
         output = model(**inputs)
@@ -53,15 +54,13 @@ def test_an_unknown_class_is_refused_by_name(tmp_path, load):
         load(folder)
 
 
-def test_a_region_of_a_class_that_is_dropped_does_not_come_back_as_another(
-    tmp_path, load, pictures
-):
-    folder = build("rt_detr_v2", tmp_path / "forms", labels=("Form", "Text"))
+def test_a_region_of_a_dropped_class_does_not_come_back_as_another(tmp_path, load, pictures):
+    folder = build("detr", tmp_path / "forms", labels=("Form", "Text"), gain=2.5)
     predictor = load(folder, threshold=0.0, overlap=1.0)
     found = predictor._detector.candidates(pictures, "forms")
     best = np.concatenate([own.scores.argmax(axis=1) for own in found])
     regions = [region for page in predictor.predict(pictures) for region in page]
-    assert 0 < len(regions) <= (best == 1).sum() < len(best)
+    assert 0 < len(regions) <= (best > 0).sum() < len(best)
 
 
 def test_overlapping_regions_of_different_classes_are_one(load, pictures):

@@ -3,9 +3,9 @@ import threading
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from taught_checkpoints import reader
 
 from benchmarks.checkpoints import build
-from deepcompress_dagster.models import generation
 from deepcompress_dagster.models.generation import LONGEST_PERIOD, RUNAWAY_TOKENS, repeats
 from deepcompress_dagster.models.predictor import ModelError, PartlyFailed, ReadText, TextCrop
 from deepcompress_dagster.models.stopping import stop_when
@@ -85,32 +85,31 @@ def test_text_that_repeats_less_is_none():
     assert not repeats([1] * (RUNAWAY_TOKENS - 1) + [2])
 
 
-@pytest.fixture
-def runaway(load, pictures, monkeypatch):
-    """A reader that says the same for ever on some of the pictures, and not on others."""
-    monkeypatch.setattr(generation, "RUNAWAY_TOKENS", 32)
-    predictor = load("got_ocr2", max_new_tokens=64)
-    wild = [isinstance(outcome, ModelError) for outcome in outcomes(predictor, pictures)]
-    assert set(wild) == {True, False}
-    return predictor, wild
+LAUGHTER = "ha" * RUNAWAY_TOKENS
 
 
-def test_a_runaway_costs_its_own_crop_and_names_the_model(runaway, pictures):
-    predictor, wild = runaway
-    for outcome, is_wild in zip(outcomes(predictor, pictures), wild, strict=True):
-        if is_wild:
-            assert isinstance(outcome, ModelError)
-            assert str(outcome).startswith("got_ocr2@")
-            assert "runaway repetition" in str(outcome)
-        else:
-            assert isinstance(outcome, ReadText)
+@pytest.fixture(scope="module")
+def laughing(tmp_path_factory, load, pictures):
+    """A reader that reads one picture and laughs at another until it is stopped."""
+    folder = tmp_path_factory.mktemp("laughing") / "laughing"
+    reader(folder, pictures[:2], ["a letter", LAUGHTER])
+    return load(folder, max_new_tokens=4 * RUNAWAY_TOKENS)
 
 
-def test_a_runaway_is_one_for_any_batch_size(runaway, pictures):
-    predictor, _ = runaway
-    together = [str(outcome) for outcome in outcomes(predictor, pictures)]
-    alone = [str(outcomes(predictor, [picture])[0]) for picture in pictures]
-    assert together == alone
+def test_a_runaway_costs_its_own_crop_and_names_the_model(laughing, pictures):
+    read, wild, again = outcomes(laughing, [pictures[0], pictures[1], pictures[0]])
+    assert read == again
+    assert [line.text for line in read.lines] == ["a letter"]
+    assert isinstance(wild, ModelError)
+    assert str(wild).startswith("laughing@")
+    assert "runaway repetition" in str(wild)
+
+
+@pytest.mark.parametrize("size", range(2, 9))
+def test_a_runaway_is_one_for_any_batch_size(laughing, pictures, size):
+    batch = [pictures[i % 2] for i in range(size)]
+    wild = [isinstance(outcome, ModelError) for outcome in outcomes(laughing, batch)]
+    assert wild == [bool(i % 2) for i in range(size)]
 
 
 def test_at_its_time_limit_a_batch_ends(load, pictures):
@@ -127,6 +126,22 @@ def test_a_cancelled_run_ends_the_batch(load, pictures):
         found = outcomes(load("got_ocr2", max_new_tokens=4000), pictures[:2])
     assert all("cancelled" in str(outcome) for outcome in found)
     assert isinstance(outcomes(load("got_ocr2", max_new_tokens=4), pictures[:1])[0], ReadText)
+
+
+def test_values_that_stop_being_numbers_for_one_crop_cost_that_crop(load, pictures):
+    predictor = load("got_ocr2", max_new_tokens=6)
+    steps = []
+
+    def spoil_once(module, args, output):
+        steps.append(1)
+        if len(steps) == 2:
+            output.logits[1] = float("nan")
+        return output
+
+    predictor._module.register_forward_hook(spoil_once)
+    first, second = outcomes(predictor, pictures[:2])
+    assert isinstance(first, ReadText)
+    assert "not numbers" in str(second)
 
 
 def test_values_that_are_not_numbers_are_an_error_that_names_the_model(tmp_path, load, pictures):

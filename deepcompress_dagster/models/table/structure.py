@@ -92,10 +92,17 @@ def _bands(extents: Sequence[Band], low: float, high: float) -> list[Band]:
 
 
 def _covered(extent: Band, bands: Sequence[Band]) -> list[int]:
-    """Indices of the bands that ``extent`` covers by half or more."""
-    return [
-        i for i, band in enumerate(bands) if _shared(extent, band) >= SHARE * (band[1] - band[0])
+    """Indices of the bands that ``extent`` covers by half or more, to the first gap."""
+    covered = [
+        i
+        for i, band in enumerate(bands)
+        if (shared := _shared(extent, band)) > 0 and shared >= SHARE * (band[1] - band[0])
     ]
+    return _unbroken(covered)
+
+
+def _unbroken(indices: Sequence[int]) -> list[int]:
+    return [index for place, index in enumerate(indices) if index == indices[0] + place]
 
 
 def _spans(
@@ -121,7 +128,9 @@ def _spans(
     taken: set[Slot] = set()
     for _, span_rows, span_columns in sorted(wanted, key=lambda item: (-item[0], item[1:])):
         # A header cell does not reach into the body.
-        within = [row for row in span_rows if (row in headers) == (span_rows[0] in headers)]
+        within = _unbroken(
+            [row for row in span_rows if (row in headers) == (span_rows[0] in headers)]
+        )
         slots = [(row, column) for row in within for column in span_columns]
         if len(slots) > 1 and taken.isdisjoint(slots):
             spans.append(slots)

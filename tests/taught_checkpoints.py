@@ -64,18 +64,20 @@ def detector(folder: Path, model_type: str, images: Sequence[Image], answer: Seq
     return _learn(model, loss, folder, enough=0.1)
 
 
-def reader(folder: Path, images: Sequence[Image], answer: str) -> Path:
-    """A GOT-OCR2 that reads ``answer`` in each of ``images``."""
+def reader(folder: Path, images: Sequence[Image], answers: Sequence[str]) -> Path:
+    """A GOT-OCR2 that reads in each of ``images`` the answer beside it."""
     build("got_ocr2", folder, gain=GAIN)
     model = AutoModelForImageTextToText.from_pretrained(folder)
     processor = AutoProcessor.from_pretrained(folder)
     pictures = [PillowImage.fromarray(image) for image in images]
     prompt = processor(images=pictures, num_image_tokens=4, return_tensors="pt")
-    target = [*processor.tokenizer(answer)["input_ids"], processor.tokenizer.eos_token_id]
-    targets = torch.tensor([target] * len(images))
-    tokens = torch.cat([prompt["input_ids"], targets], 1)
-    labels = tokens.clone()
-    labels[:, : prompt["input_ids"].shape[1]] = -100
+    end = processor.tokenizer.eos_token_id
+    targets = [[*processor.tokenizer(answer)["input_ids"], end] for answer in answers]
+    longest = max(map(len, targets))
+    texts = torch.tensor([[*target, *[end] * (longest - len(target))] for target in targets])
+    labels = torch.tensor([[*target, *[-100] * (longest - len(target))] for target in targets])
+    tokens = torch.cat([prompt["input_ids"], texts], 1)
+    labels = torch.cat([torch.full_like(prompt["input_ids"], -100), labels], 1)
 
     def loss() -> Tensor:
         output = model(
