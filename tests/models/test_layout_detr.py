@@ -40,6 +40,27 @@ def test_regions_are_those_that_transformers_itself_finds(model_type, tmp_path, 
     assert found[0].label is labels_of({0: name})[0]
 
 
+@pytest.mark.parametrize("model_type", ["detr", "table-transformer"])
+def test_padding_is_hidden_from_the_model_as_transformers_hides_it(
+    model_type, tiny, load, pictures
+):
+    picture = pictures[3]
+    detector = load(model_type)._detector
+    height, width = detector.canvas(picture)
+    processor = AutoImageProcessor.from_pretrained(tiny(model_type))
+    model = AutoModelForObjectDetection.from_pretrained(tiny(model_type)).eval()
+    inputs = processor(
+        images=[PillowImage.fromarray(picture)],
+        pad_size={"height": height, "width": width},
+        return_tensors="pt",
+    )
+    assert inputs["pixel_mask"].float().mean() < 1
+    with torch.no_grad():
+        scores = model(**inputs).logits.softmax(-1)[0, :, :-1].numpy()
+    (found,) = detector.candidates([picture], model_type)
+    assert np.abs(found.scores - scores).max() < 1e-5
+
+
 def test_labels_of_the_known_checkpoints_become_the_eleven_classes():
     plain = labels_of(dict(enumerate(DOCLAYNET)))
     assert plain == tuple(Label(name.lower().replace("-", "_")) for name in DOCLAYNET)
