@@ -248,7 +248,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class ChartData:
-    """The numbers behind a chart: column names, and rows of equal length."""
+    """The numbers behind a chart: column names, and rows of equal length.
+
+    No columns at all mean that a model's answer could not be read as a table; the one value of the
+    one row is that answer.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]

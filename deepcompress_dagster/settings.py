@@ -113,7 +113,11 @@ class Settings(BaseSettings):
     )
     dtype: DType = Field(DType.AUTO, description="Number format of the weights.")
     attention: Attention = Field(Attention.AUTO, description="Attention implementation.")
-    ocr_mode: OcrMode = Field(OcrMode.SMALL, description="Preset of the full profile's text model.")
+    ocr_mode: OcrMode = Field(
+        OcrMode.BASE,
+        description="Text model of the full profile. small: PP-OCRv6. base: GOT-OCR2. "
+        "large: GOT-OCR2 with markup.",
+    )
     gpu_memory_fraction: float = Field(
         0.9,
         ge=0.1,

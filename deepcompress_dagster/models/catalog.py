@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from deepcompress_dagster.models import device
 from deepcompress_dagster.models.predictor import MissingModelError, ModelError
-from deepcompress_dagster.settings import Profile, Settings
+from deepcompress_dagster.settings import OcrMode, Profile, Settings
 
 NO_MODEL = "none"
 """Value of DEEPCOMPRESS_FIGURE that switches the figure model off; the other tasks need one."""
@@ -320,7 +320,19 @@ The embedded layout model is under the AGPL, like this project: on 13 annotated 
 layout F1 of .64, the permissive ``picodet-cdla`` .40.
 """
 
-_DECODING = ("max_new_tokens", "repetition_penalty", "temperature")
+OCR_PRESETS: Mapping[OcrMode, str] = {
+    OcrMode.SMALL: "ppocrv6-small",
+    OcrMode.BASE: "got-ocr2",
+    OcrMode.LARGE: "got-ocr2",
+}
+"""Text models of the full profile by ``ocr_mode``; ``large`` asks GOT-OCR2 for markup as well."""
+
+_DECODING: Mapping[str, str] = {
+    "max_new_tokens": "max_new_tokens",
+    "repetition_penalty": "repetition_penalty",
+    "temperature": "temperature",
+    "time_limit_s": "model_timeout_s",
+}
 _OPTIONS: Mapping[Task, Mapping[str, str]] = {
     Task.ORIENTATION: {},
     Task.LAYOUT: {
@@ -328,9 +340,9 @@ _OPTIONS: Mapping[Task, Mapping[str, str]] = {
         "overlap": "layout_overlap",
         "attention": "attention",
     },
-    Task.TEXT: {name: name for name in (*_DECODING, "ocr_mode", "attention")},
+    Task.TEXT: {**_DECODING, "ocr_mode": "ocr_mode", "attention": "attention"},
     Task.TABLE: {"attention": "attention"},
-    Task.FIGURE: {name: name for name in (*_DECODING, "attention")},
+    Task.FIGURE: {**_DECODING, "attention": "attention"},
 }
 """Names of the options of a task, and the settings that they come from."""
 
@@ -344,10 +356,16 @@ def checkpoint_for(settings: Settings, task: Task) -> Checkpoint | None:
 
     Raises ModelError when the setting of the task names nothing that can serve it.
     """
-    named = getattr(settings, task.value, None) or PROFILES[settings.profile][task]
+    named = getattr(settings, task.value, None) or _preset(settings, task)
     if named is None or (task is Task.FIGURE and named == NO_MODEL):
         return None
     return named_checkpoint(named, task)
+
+
+def _preset(settings: Settings, task: Task) -> str | None:
+    if settings.profile is Profile.FULL and task is Task.TEXT:
+        return OCR_PRESETS[settings.ocr_mode]
+    return PROFILES[settings.profile][task]
 
 
 def named_checkpoint(name: str, task: Task) -> Checkpoint:

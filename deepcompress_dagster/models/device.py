@@ -136,6 +136,26 @@ def device_memory(device: str) -> DeviceMemory | None:
     return DeviceMemory(total, free)
 
 
+def reset_peak_memory(device: str) -> None:
+    """Count the peak of ``peak_memory`` from here; does nothing where none is counted."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(torch.device(device))
+
+
+def peak_memory(device: str) -> int:
+    """The most bytes of tensors on a CUDA device since the last reset; 0 on other devices.
+
+    Stages that run at the same time share the device and so the number.
+    """
+    if not device.startswith("cuda"):
+        return 0
+    import torch
+
+    return int(torch.cuda.max_memory_allocated(torch.device(device)))
+
+
 def device_identity(device: str) -> str:
     """A name for the physical accelerator, the same in every process of this machine.
 

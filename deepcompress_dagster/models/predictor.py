@@ -4,9 +4,9 @@ Boxes here are pixels of the image that was handed in. The predictor resizes, no
 boxes back; the pipeline crops and maps to page points.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ Image: TypeAlias = npt.NDArray[np.uint8]
 
 InT = TypeVar("InT", contravariant=True)
 OutT = TypeVar("OutT")
+T = TypeVar("T")
 
 
 class ModelError(RuntimeError):
@@ -26,6 +27,24 @@ class ModelError(RuntimeError):
 
 class MissingModelError(ModelError):
     """The weights are not on this machine; the message gives the command that gets them."""
+
+
+class PartlyFailed(ModelError):
+    """Some items of a batch have a result and others an error; ``outcomes`` has one for each."""
+
+    def __init__(self, outcomes: Sequence[Any]) -> None:
+        errors = [outcome for outcome in outcomes if isinstance(outcome, ModelError)]
+        super().__init__(f"{len(errors)} of {len(outcomes)} items failed; the first: {errors[0]}")
+        self.outcomes = list(outcomes)
+
+    @staticmethod
+    def unless_whole(outcomes: "Iterable[T | ModelError]") -> "list[T]":
+        """The results. Raises PartlyFailed when there is an error among them."""
+        all_of_them = list(outcomes)
+        results = [outcome for outcome in all_of_them if not isinstance(outcome, ModelError)]
+        if len(results) < len(all_of_them):
+            raise PartlyFailed(all_of_them)
+        return results
 
 
 class Predictor(Protocol, Generic[InT, OutT]):
@@ -38,7 +57,10 @@ class Predictor(Protocol, Generic[InT, OutT]):
     """Largest batch that helps on this device; 1 where batching is a loss."""
 
     def predict(self, batch: Sequence[InT]) -> list[OutT]:
-        """One result per item, in order. Raises what the model raises."""
+        """One result per item, in order.
+
+        Raises PartlyFailed when some items have one and others do not, and what the model raises.
+        """
         ...
 
     def cost(self, item: InT) -> float:

@@ -24,6 +24,10 @@ Convert: TypeAlias = Callable[[Mapping[str, Path], Path], None]
 """From package members by key to config.json and safetensors files in an existing folder."""
 
 _LAYOUT_OPTIONS = frozenset({"threshold", "overlap"})
+_DETR_OPTIONS = _LAYOUT_OPTIONS | {"attention"}
+_DECODING = frozenset(
+    {"max_new_tokens", "repetition_penalty", "temperature", "time_limit_s", "attention"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,20 @@ class Family:
 FAMILIES: Mapping[str, Family] = {
     "picodet": Family(Task.LAYOUT, "layout.picodet", "PicoDetPredictor", _LAYOUT_OPTIONS),
     "yolov8": Family(Task.LAYOUT, "layout.yolov8", "YoloV8Predictor", _LAYOUT_OPTIONS),
+    "detr": Family(Task.LAYOUT, "layout.detr", "DetrPredictor", _DETR_OPTIONS),
+    "rt_detr": Family(Task.LAYOUT, "layout.detr", "DetrPredictor", _DETR_OPTIONS),
+    "rt_detr_v2": Family(Task.LAYOUT, "layout.detr", "DetrPredictor", _DETR_OPTIONS),
     "pplcnet_orientation": Family(Task.ORIENTATION, "orientation", "OrientationPredictor"),
     "pp_ocrv6_small": Family(Task.TEXT, "text.ppocr", "PPOCRPredictor"),
+    "got_ocr2": Family(Task.TEXT, "text.got_ocr2", "GotOcr2Predictor", _DECODING | {"ocr_mode"}),
     "slanet": Family(Task.TABLE, "table.slanet", "SLANetPredictor"),
+    "table-transformer": Family(
+        Task.TABLE,
+        "table.table_transformer",
+        "TableTransformerPredictor",
+        frozenset({"attention"}),
+    ),
+    "pix2struct": Family(Task.FIGURE, "figure.pix2struct", "Pix2StructPredictor", _DECODING),
 }
 """By model_type; modules are relative to this package."""
 

@@ -40,6 +40,22 @@ class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     figure_batch_size: int | None = Field(
         default=None, description="Figures per batch; 0: by device."
     )
+    adaptive: bool | None = Field(
+        default=None, description="Batch sizes by free memory and page count."
+    )
+    attention: str | None = Field(
+        default=None, description="auto, sdpa, eager or flash_attention_2."
+    )
+    ocr_mode: str | None = Field(default=None, description="small, base or large.")
+    max_new_tokens: int | None = Field(
+        default=None, description="Longest text that a model may write for one region, in tokens."
+    )
+    repetition_penalty: float | None = Field(
+        default=None, description="Penalty on repeated tokens; 1 is none."
+    )
+    temperature: float | None = Field(
+        default=None, description="Sampling temperature; 0 decodes greedily."
+    )
     gpu_memory_fraction: float | None = Field(
         default=None, description="Share of the accelerator's memory that models may take."
     )

@@ -5,6 +5,7 @@ stream over any number of documents, whose pages share every microbatch.
 """
 
 import os
+import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,15 +13,29 @@ from types import TracebackType
 from typing import Any
 
 from deepcompress_dagster.models import catalog, device
+from deepcompress_dagster.models.batching import adaptive_batch
 from deepcompress_dagster.models.cache import ModelCache, model_cache
 from deepcompress_dagster.models.catalog import ModelSpec, Task
-from deepcompress_dagster.models.predictor import FigureCrop, ModelError, Predictor
+from deepcompress_dagster.models.predictor import (
+    FigureCrop,
+    ModelError,
+    PartlyFailed,
+    Predictor,
+)
+from deepcompress_dagster.models.stopping import stop_when
 from deepcompress_dagster.models.store import locate
 from deepcompress_dagster.pdf.content import DocumentInfo
 from deepcompress_dagster.pdf.errors import PdfError
 from deepcompress_dagster.pdf.workers import PdfWorkers, RenderedPage
 from deepcompress_dagster.pipeline import stages
-from deepcompress_dagster.pipeline.figures import GEOMETRY, FigureJob, describe, save_crop
+from deepcompress_dagster.pipeline.figures import (
+    CHART,
+    GEOMETRY,
+    UNKNOWN,
+    FigureJob,
+    describe,
+    save_crop,
+)
 from deepcompress_dagster.pipeline.page import (
     Answer,
     PageFlow,
@@ -66,6 +81,9 @@ ACCELERATOR_BATCH = {
 }
 """Batch sizes on an accelerator where the settings say auto."""
 
+LARGEST_BATCH = 64
+"""Items that a batch may hold whatever the settings."""
+
 
 @dataclass(frozen=True)
 class _Opened:
@@ -96,6 +114,7 @@ class Parser:
             slot_dir=slot_dir,
         )
         self._specs: dict[Task, ModelSpec | None] = {}
+        self._cancelled = threading.Event()
         self.metrics = StreamMetrics()
 
     def __enter__(self) -> "Parser":
@@ -132,6 +151,7 @@ class Parser:
         if plan.stored_regions and regions is None:
             raise ValueError(f"{', '.join(plan.assets)} need the regions of layouts")
         self._require_models(plan)
+        self._cancelled = threading.Event()
         stream = Stream(self._stages(), budget=self._budget())
         self.metrics = stream.metrics
         stored = regions if plan.stored_regions else None
@@ -148,6 +168,7 @@ class Parser:
         try:
             yield from _accounted(results)
         finally:
+            self._cancelled.set()
             results.close()
 
     def _require_models(self, plan: Plan) -> None:
@@ -232,7 +253,7 @@ class Parser:
             name=name,
             run=run,
             workers=workers,
-            sizer=BatchSizer(self._batch_size(name)),
+            sizer=self._sizer(name),
             cost=_pixels,
             linger_s=self._settings.linger_ms / 1000,
             timeout_s=self._settings.model_timeout_s,
@@ -242,16 +263,26 @@ class Parser:
             unit=unit,
         )
 
+    def _sizer(self, stage: str) -> BatchSizer:
+        memory = device.device_memory(self._device) if self._settings.adaptive else None
+        if self._given_batch_size(stage) or memory is None:
+            return BatchSizer(self._batch_size(stage))
+        free = memory.free
+        return BatchSizer(LARGEST_BATCH, wanted=lambda: adaptive_batch(free, self.metrics.expected))
+
     def _batch_size(self, stage: str) -> int:
-        wanted = {
+        size = self._given_batch_size(stage)
+        return size or (1 if self._device == "cpu" else ACCELERATOR_BATCH[stage])
+
+    def _given_batch_size(self, stage: str) -> int:
+        """The size that the settings ask for, 0 where they leave it open."""
+        given = {
             stages.LAYOUT: self._settings.layout_batch_size,
             stages.TEXT: self._settings.ocr_batch_size,
             stages.TABLES: self._settings.table_batch_size,
             stages.FIGURES: self._settings.figure_batch_size,
         }
-        if size := wanted.get(stage, 0):
-            return size
-        return 1 if self._device == "cpu" else ACCELERATOR_BATCH[stage]
+        return given.get(stage, 0)
 
     def _render_workers(self) -> int:
         return self._settings.render_workers or max(1, min(4, (os.cpu_count() or 1) - 1))
@@ -268,9 +299,20 @@ class Parser:
             raise ModelError(f"the profile {self._settings.profile} has no model for {task}")
         return self._cache.get(spec)
 
-    def _predict(self, task: Task, batch: Sequence[Any]) -> list[Answer]:
+    def _predict(self, task: Task, stage: str, batch: Sequence[Any]) -> list[Answer | ModelError]:
+        """The model's answers; an item that it could not do has the error in its place."""
         predictor = self._predictor(task)
-        return [Answer(value, predictor.name) for value in predictor.predict(batch)]
+        device.reset_peak_memory(predictor.device)
+        with stop_when(self._cancelled):
+            try:
+                values = predictor.predict(batch)
+            except PartlyFailed as failure:
+                values = failure.outcomes
+        self.metrics.note_peak(stage, device.peak_memory(predictor.device))
+        return [
+            value if isinstance(value, ModelError) else Answer(value, predictor.name)
+            for value in values
+        ]
 
     def _render(self, batch: list[PageJob]) -> list[RenderedPage]:
         return [
@@ -286,17 +328,17 @@ class Parser:
             for job in batch
         ]
 
-    def _orient(self, batch: list[Any]) -> list[Answer]:
-        return self._predict(Task.ORIENTATION, batch)
+    def _orient(self, batch: list[Any]) -> list[Answer | ModelError]:
+        return self._predict(Task.ORIENTATION, stages.ORIENTATION, batch)
 
-    def _detect(self, batch: list[Any]) -> list[Answer]:
-        return self._predict(Task.LAYOUT, batch)
+    def _detect(self, batch: list[Any]) -> list[Answer | ModelError]:
+        return self._predict(Task.LAYOUT, stages.LAYOUT, batch)
 
-    def _read(self, batch: list[Any]) -> list[Answer]:
-        return self._predict(Task.TEXT, batch)
+    def _read(self, batch: list[Any]) -> list[Answer | ModelError]:
+        return self._predict(Task.TEXT, stages.TEXT, batch)
 
-    def _see_tables(self, batch: list[Any]) -> list[Answer]:
-        return self._predict(Task.TABLE, batch)
+    def _see_tables(self, batch: list[Any]) -> list[Answer | ModelError]:
+        return self._predict(Task.TABLE, stages.TABLES, batch)
 
     def _find_tables(self, batch: list[RuledTablesJob]) -> list[Any]:
         return [
@@ -309,13 +351,27 @@ class Parser:
             for job in batch
         ]
 
-    def _describe(self, batch: list[FigureJob]) -> list[Answer]:
+    def _describe(self, batch: list[FigureJob]) -> list[Answer | ModelError]:
+        """What each figure is; what may be a chart is read by the model, where there is one."""
         for job in batch:
             save_crop(job)
-        answers = [Answer(describe(job), GEOMETRY) for job in batch]
+        known = [describe(job) for job in batch]
+        answers: list[Answer | ModelError] = [Answer(content, GEOMETRY) for content in known]
         if catalog.checkpoint_for(self._settings, Task.FIGURE) is None:
             return answers
-        return self._predict(Task.FIGURE, [FigureCrop(job.crop) for job in batch])
+        charts = [i for i, content in enumerate(known) if content.kind in (CHART, UNKNOWN)]
+        crops = [FigureCrop(batch[i].crop) for i in charts]
+        read = self._predict(Task.FIGURE, stages.FIGURES, crops) if crops else []
+        for i, answer in zip(charts, read, strict=True):
+            answers[i] = _with_kind(answer, known[i].kind)
+        return answers
+
+
+def _with_kind(answer: Answer | ModelError, kind: str) -> Answer | ModelError:
+    """The answer with the kind that drawing operators gave away, where they did."""
+    if isinstance(answer, ModelError) or kind == UNKNOWN:
+        return answer
+    return replace(answer, value=replace(answer.value, kind=kind))
 
 
 def _pixels(item: Any) -> float:

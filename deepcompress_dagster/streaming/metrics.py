@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deepcompress_dagster.streaming.microbatch import AnyStage
 
@@ -23,7 +23,8 @@ class StageMetrics:
 
     ``items`` counts the items it is through with, failed ones included, and ``batches`` the batches
     they were taken in. ``busy_s`` is the time spent on batches, retries included, ``waiting_s`` the
-    time spent waiting for one; both add up over the stage's workers.
+    time spent waiting for one; both add up over the stage's workers. ``peak_bytes`` is the most
+    device memory in use at the end of a batch or during it, 0 where nobody measured it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class StageMetrics:
     batches: int = 0
     busy_s: float = 0.0
     waiting_s: float = 0.0
+    peak_bytes: int = 0
 
     @property
     def mean_fill(self) -> float:
@@ -53,6 +55,7 @@ class StageMetrics:
             self.batches + batches,
             self.busy_s + busy_s,
             self.waiting_s + waiting_s,
+            self.peak_bytes,
         )
 
     def since(self, earlier: "StageMetrics") -> "StageMetrics":
@@ -63,8 +66,11 @@ class StageMetrics:
         one = self.unit.removesuffix("s")
         return (
             f"{self.name}: {self.items} {one if self.items == 1 else self.unit} "
-            f"in {self.busy_s:.2f} s ({self.seconds_per_item:.2f} s/{one})"
+            f"in {self.busy_s:.2f} s ({self.seconds_per_item:.2f} s/{one}){self._memory()}"
         )
+
+    def _memory(self) -> str:
+        return f", peak {self.peak_bytes / 2**30:.2f} GiB" if self.peak_bytes else ""
 
 
 class StreamMetrics:
@@ -105,6 +111,13 @@ class StreamMetrics:
         """Count what a stage has done."""
         with self._lock:
             self._stages[stage] = self._stages[stage].plus(items, batches, busy_s, waiting_s)
+
+    def note_peak(self, stage: str, peak_bytes: int) -> None:
+        """Remember device memory that was in use in a batch, if it is the most so far."""
+        with self._lock:
+            reading = self._stages[stage]
+            if peak_bytes > reading.peak_bytes:
+                self._stages[stage] = replace(reading, peak_bytes=peak_bytes)
 
     def begin_run(self) -> None:
         """A run begins: progress and the last log lines count from here."""

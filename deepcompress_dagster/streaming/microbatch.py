@@ -28,20 +28,23 @@ TRIES_ALONE = 2
 class BatchSizer:
     """The largest batch that a stage may take; it shrinks when memory runs out and stays so.
 
-    Thread-safe: the workers of a stage, or several stages, may share one. Raises ValueError when
-    ``limit`` is below 1.
+    Thread-safe: the workers of a stage, or several stages, may share one. ``wanted`` may ask for
+    less than the limit, anew for every batch. Raises ValueError when ``limit`` is below 1.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, wanted: Callable[[], int] | None = None) -> None:
         if limit < 1:
             raise ValueError(f"a batch limit of {limit} holds no item; give 1 or more")
         self._limit = limit
+        self._wanted = wanted
         self._lock = threading.Lock()
 
     @property
     def limit(self) -> int:
         """Items that fit into one batch, at least 1."""
-        return self._limit
+        if self._wanted is None:
+            return self._limit
+        return max(1, min(self._limit, self._wanted()))
 
     def halve(self, failed_size: int) -> bool:
         """Lower the limit to half of a batch that was too large; False when that batch was one.
@@ -60,6 +63,7 @@ class Stage(Generic[In, Out]):
     """One step of a stream: a function over a microbatch, and how to call it.
 
     ``run`` returns one output per input, in order; it is called from ``workers`` threads at once.
+    An output that is an Exception is the failure of that item, which is not tried again.
     ``cost`` is a relative size (pixels, tokens): a batch holds items of similar cost. An item waits
     at most ``linger_s`` seconds for a fuller batch. ``timeout_s`` is the hard limit of one call; as
     a thread cannot be killed, exceeding it ends the stream and leaves that thread behind.
@@ -186,7 +190,12 @@ def run_batch(
     values, error = _try(stage, items, call)
     spent += (time.perf_counter() - started) / size
     if error is None:
-        return [Outcome(value, None, attempt, spent, size) for value in values]
+        return [
+            Outcome(None, value, attempt, spent, size)
+            if isinstance(value, Exception)
+            else Outcome(value, None, attempt, spent, size)
+            for value in values
+        ]
     part = _smaller(stage, size, error)
     if size > 1:
         outcomes: list[Outcome] = []

@@ -263,3 +263,25 @@ def test_an_error_that_is_no_exception_leaves_the_batch() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run(Stage("s", work), [1])
+
+
+def test_an_output_that_is_an_exception_is_the_failure_of_that_item_alone():
+    calls = []
+
+    def run(items):
+        calls.append(items)
+        return [ValueError("runaway") if item == 2 else item for item in items]
+
+    outcomes = run_batch(Stage("text", run), [1, 2, 3], run)
+    assert [outcome.value for outcome in outcomes] == [1, None, 3]
+    assert str(outcomes[1].error) == "runaway"
+    assert [outcome.error for outcome in outcomes[::2]] == [None, None]
+    assert calls == [[1, 2, 3]]
+
+
+def test_a_sizer_follows_what_is_wanted_up_to_its_limit():
+    wanted = iter([3, 100, 0, 100])
+    sizer = BatchSizer(8, wanted=lambda: next(wanted))
+    assert [sizer.limit, sizer.limit, sizer.limit] == [3, 8, 1]
+    sizer.halve(8)
+    assert sizer.limit == 4
