@@ -38,6 +38,8 @@ class Family:
     module: str
     predictor: str
     options: frozenset[str] = frozenset()
+    locates_lines: bool = True
+    """Of a text family: whether lines have boxes of their own, or only share that of the crop."""
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -48,7 +50,13 @@ FAMILIES: Mapping[str, Family] = {
     "rt_detr_v2": Family(Task.LAYOUT, "layout.detr", "DetrPredictor", _DETR_OPTIONS),
     "pplcnet_orientation": Family(Task.ORIENTATION, "orientation", "OrientationPredictor"),
     "pp_ocrv6_small": Family(Task.TEXT, "text.ppocr", "PPOCRPredictor"),
-    "got_ocr2": Family(Task.TEXT, "text.got_ocr2", "GotOcr2Predictor", _DECODING | {"ocr_mode"}),
+    "got_ocr2": Family(
+        Task.TEXT,
+        "text.got_ocr2",
+        "GotOcr2Predictor",
+        _DECODING | {"ocr_mode"},
+        locates_lines=False,
+    ),
     "slanet": Family(Task.TABLE, "table.slanet", "SLANetPredictor"),
     "table-transformer": Family(
         Task.TABLE,
@@ -97,6 +105,13 @@ def load_predictor(spec: ModelSpec) -> Predictor[Any, Any]:
     predictor: Predictor[Any, Any] = loader(folder, spec.device, spec.dtype, **options)
     predictor.name = store.display_name(checkpoint, folder)
     return predictor
+
+
+def locates_lines(spec: ModelSpec) -> bool:
+    """Whether a text model says where on a crop its lines are. Raises as ``load_predictor``."""
+    checkpoint = named_checkpoint(spec.checkpoint, spec.task)
+    folder = store.locate(checkpoint, spec.models_dir, allow_download=spec.allow_download)
+    return family_of(checkpoint, store.read_config(checkpoint, folder)["model_type"]).locates_lines
 
 
 def expected_bytes(spec: ModelSpec) -> int:

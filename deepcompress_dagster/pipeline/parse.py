@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from deepcompress_dagster.models import catalog, device
+from deepcompress_dagster.models import catalog, device, registry
 from deepcompress_dagster.models.batching import adaptive_batch
 from deepcompress_dagster.models.cache import ModelCache, model_cache
 from deepcompress_dagster.models.catalog import ModelSpec, Task
@@ -151,6 +151,7 @@ class Parser:
         if plan.stored_regions and regions is None:
             raise ValueError(f"{', '.join(plan.assets)} need the regions of layouts")
         self._require_models(plan)
+        locates_lines = not plan.reads_text or self._locates_lines()
         self._cancelled = threading.Event()
         stream = Stream(self._stages(), budget=self._budget())
         self.metrics = stream.metrics
@@ -161,7 +162,12 @@ class Parser:
                 return _pass(item)
             quality = self._settings.jpeg_quality
             return PageFlow(
-                item, plan, jpeg_quality=quality, device=self._device, trace=trace
+                item,
+                plan,
+                jpeg_quality=quality,
+                device=self._device,
+                trace=trace,
+                locates_lines=locates_lines,
             ).run()
 
         results = stream.run(self._items(tasks, stored, stream.metrics), flow, self._size)
@@ -177,6 +183,15 @@ class Parser:
             locate(
                 checkpoint, self._settings.models_dir, allow_download=self._settings.allow_download
             )
+
+    def _spec(self, task: Task) -> ModelSpec | None:
+        if task not in self._specs:
+            self._specs[task] = catalog.spec_for(self._settings, task)
+        return self._specs[task]
+
+    def _locates_lines(self) -> bool:
+        spec = self._spec(Task.TEXT)
+        return spec is None or registry.locates_lines(spec)
 
     # What enters the stream
 
@@ -292,9 +307,7 @@ class Parser:
         return max(1, min(8, os.cpu_count() or 1)) if self._device == "cpu" else 1
 
     def _predictor(self, task: Task) -> Predictor[Any, Any]:
-        if task not in self._specs:
-            self._specs[task] = catalog.spec_for(self._settings, task)
-        spec = self._specs[task]
+        spec = self._spec(task)
         if spec is None:
             raise ModelError(f"the profile {self._settings.profile} has no model for {task}")
         return self._cache.get(spec)

@@ -187,7 +187,7 @@ def _shrunk(cell: TableCell, rows: Sequence[int], columns: Sequence[int]) -> Tab
 
 
 def modelled_grid(grid: CellGrid, model: str, block: Block, scale: float) -> Grid:
-    """The grid that a model saw in the block's crop, filled with the block's words."""
+    """The grid that a model saw in the block's crop, filled with the block's words, untrimmed."""
     origin = block.bbox.expanded(2)
     x, y = max(0.0, origin.x0), max(0.0, origin.y0)
     cells = tuple(
@@ -199,7 +199,7 @@ def modelled_grid(grid: CellGrid, model: str, block: Block, scale: float) -> Gri
     if _torn_share(cells, block.lines) >= TORN_ROWS:
         cells = tuple(in_bands(cells, grid.n_rows, block.lines))
     filled = fill(cells, block.lines)
-    return trimmed(Grid(grid.n_rows, grid.n_columns, filled, grid.confidence, model))
+    return Grid(grid.n_rows, grid.n_columns, filled, grid.confidence, model)
 
 
 def _torn_share(cells: Sequence[TableCell], lines: Sequence[Line]) -> float:
