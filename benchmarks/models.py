@@ -534,7 +534,7 @@ def _spoiled_blocks(view: PageView) -> Iterator[tuple[str, list[Word], BBox, Ink
         yield "unmapped characters", _rewritten(words, lambda _: "\ufffd"), region, view.ink
         yield "private characters", _rewritten(words, _private), region, view.ink
         yield "letters as symbols", _rewritten(words, _symbol), region, view.ink
-        yield "shifted off the ink", _shifted(words, region.height + 9), region, view.ink
+        yield "shifted by a block", _shifted(words, region.height + 9), region, view.ink
         yield "60 % of the words missing", kept, region, view.ink
         yield "white on white", words, region, white
 
