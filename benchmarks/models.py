@@ -34,15 +34,16 @@ from deepcompress_dagster.models.catalog import (
     checkpoint_for,
     spec_for,
 )
-from deepcompress_dagster.models.predictor import CellGrid, Image, Predictor, TableCrop, TextCrop
+from deepcompress_dagster.models.predictor import Image, Predictor, TableCrop, TextCrop
 from deepcompress_dagster.pdf import tasks
 from deepcompress_dagster.pdf.content import PageContent
 from deepcompress_dagster.pdf.text_layer import InkMap, Judgement, judge
 from deepcompress_dagster.pdf.workers import PdfWorkers
 from deepcompress_dagster.pipeline import tables
+from deepcompress_dagster.pipeline.blocks import Block, with_room
 from deepcompress_dagster.pipeline.figures import CHART, DIAGRAM, PHOTO, UNKNOWN
 from deepcompress_dagster.pipeline.frame import Frame
-from deepcompress_dagster.pipeline.lines import Line, assign, layer_lines
+from deepcompress_dagster.pipeline.lines import assign, in_rows, layer_lines
 from deepcompress_dagster.pipeline.page import PageView
 from deepcompress_dagster.pipeline.parse import Parser
 from deepcompress_dagster.pipeline.regions import Area, detected_areas, mend, page_sized
@@ -53,6 +54,7 @@ from deepcompress_dagster.records import (
     Label,
     PageResult,
     Region,
+    TextSource,
     Word,
     region_id,
     union,
@@ -390,35 +392,32 @@ FINDER = "PyMuPDF's finder"
 def _grids(
     corpus: Corpus, record: Record, number: int, box: BBox, clock: Clock
 ) -> dict[str, Grid | None]:
+    """The grid of one table by each reading."""
     view = corpus.page(record, number)
-    (lines,), _ = assign(view.lines, [box])
+    block = _table_block(view, number, box)
     default = named_default(corpus.settings, Task.TABLE)
     chosen = f"the sounder of {FINDER} and {default}"
     with clock.of(FINDER, chosen):
-        (found,) = tasks.find_tables(corpus.pdf(record), None, number, [box])
-        ruled = tables.ruled_grid(found, lines) if found else None
+        (found,) = tasks.find_tables(corpus.pdf(record), None, number, [block.bbox])
+        ruled = tables.ruled_grid(found, block.lines) if found else None
+    certain = ruled is not None and tables.is_certain(ruled, block.lines)
     grids: dict[str, Grid | None] = {}
     for name in embedded(Task.TABLE):
-        uncertain = ruled is None or not tables.is_certain(ruled, lines)
-        counted = [name, chosen] if name == default and uncertain else [name]
+        counted = [name, chosen] if name == default and not certain else [name]
         with clock.of(*counted):
-            grids[name] = _modelled(predictor(corpus.settings, Task.TABLE, name), view, box, lines)
-        if name == default:
-            grids[chosen] = tables.sounder(ruled, grids[name], lines) if uncertain else ruled
-    return {**grids, FINDER: ruled}
+            model = predictor(corpus.settings, Task.TABLE, name)
+            (seen,) = model.predict([TableCrop(view.crop(block.bbox, margin=2))])
+            grids[name] = tables.modelled_grid(seen, name, block, view.scale)
+    choice = ruled if certain else tables.sounder(ruled, grids[default], block.lines)
+    return {**grids, FINDER: ruled, chosen: choice}
 
 
-def _modelled(
-    model: Predictor[TableCrop, CellGrid], view: PageView, box: BBox, lines: Sequence[Line]
-) -> Grid:
-    (seen,) = model.predict([TableCrop(view.crop(box, margin=2))])
-    x, y = max(0.0, box.x0 - 2), max(0.0, box.y0 - 2)
-    cells = [
-        replace(cell, bbox=cell.bbox.scaled(1 / view.scale).shifted(x, y)) if cell.bbox else cell
-        for cell in seen.cells
-    ]
-    filled = tables.fill(cells, lines)
-    return tables.trimmed(Grid(seen.n_rows, seen.n_columns, filled, seen.confidence, model.name))
+def _table_block(view: PageView, number: int, box: BBox) -> Block:
+    """The block that the pipeline would hand to the table stage for a region in this place."""
+    identity = region_id(number, box)
+    region = Region(number, identity, Label.TABLE, box, 1.0, 1, "ground truth")
+    (lines,), _ = assign(view.lines, [box])
+    return with_room(Block(region, box, tuple(in_rows(lines)), TextSource.TEXT_LAYER))
 
 
 # Orientation
