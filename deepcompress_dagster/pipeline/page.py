@@ -397,16 +397,13 @@ class PageFlow:
     def _figure_job(self, view: PageView, block: Block) -> FigureJob:
         region = block.region
         name = f"figure-{self._job.page_number:05d}-{region.region_id}.jpg"
-        text_area = sum(line.bbox.intersection(block.bbox) for line in block.lines)
-        images = sum(box.intersection(region.bbox) for box in view.content.images)
-        paths = len(drawing_stats(view.content.drawings, region.bbox).boxes)
         return FigureJob(
             crop=view.crop(block.bbox),
             path=self._job.document.image_dir / name,
             quality=self._quality,
-            text_share=text_area / max(1.0, block.bbox.area),
-            vector_paths=paths,
-            image_share=min(1.0, images / max(1.0, region.bbox.area)),
+            bbox=block.bbox,
+            lines=block.lines,
+            vector_paths=len(drawing_stats(view.content.drawings, region.bbox).boxes),
         )
 
     def _figure_row(
