@@ -76,8 +76,8 @@ MIN_FIGURE_TEXT_SIDE = 40.0
 """Points: a smaller picture is not read for inner text."""
 
 TURN_SCORE = 0.7
-"""A page is turned upright from this score of the orientation model: of 55 pages of text, each turned
-four ways, .98 of the turned ones are set right and no upright one is turned."""
+"""A page is turned upright from this score of the orientation model. Of 55 pages of text, each
+turned four ways, .98 of the turned ones are set right and no upright one is turned."""
 
 WHOLE_PAGE_SHARE = 0.5
 """From this share of untrusted area the page is read once as a whole."""

@@ -23,13 +23,13 @@ pytestmark = pytest.mark.models
 
 SAMPLE = "scanned-letter.pdf"
 
-TITLE = Box("Title", 0.1, 0.05, 0.9, 0.1)
-TABLE = Box("Table", 0.1, 0.12, 0.9, 0.4)
-TEXT = Box("Text", 0.1, 0.42, 0.9, 0.65)
+TITLE = Box("Title", 0.1, 0.1, 0.9, 0.2)
+TABLE = Box("Table", 0.1, 0.22, 0.9, 0.42)
+TEXT = Box("Text", 0.1, 0.42, 0.9, 0.5)
 PICTURE = Box("Picture", 0.1, 0.7, 0.6, 0.95)
 
 CELLS = tuple(
-    Box("cell", 0.1 + 0.4 * column, 0.12 + 0.14 * row, 0.5 + 0.4 * column, 0.26 + 0.14 * row)
+    Box("cell", 0.1 + 0.4 * column, 0.22 + 0.1 * row, 0.5 + 0.4 * column, 0.32 + 0.1 * row)
     for row in range(2)
     for column in range(2)
 )
