@@ -147,7 +147,8 @@ def judge(
     on_ink = counts[:, 0] > MIN_WORD_INK * counts[:, 1]
     weights = np.array([len(word.text.strip(_LEADERS)) for word in words])
     agreement = float((weights * on_ink).sum() / weights.sum()) if weights.any() else 1.0
-    coverage = min(1.0, float(counts[:, 0].sum() / region_ink)) if region_ink > 0 else 1.0
+    inside = ink.counts(_parts(words, region))[:, 0].sum()
+    coverage = min(1.0, float(inside / region_ink)) if region_ink > 0 else 1.0
     reason = ""
     if printable < MIN_PRINTABLE:
         reason = "unmapped characters"
