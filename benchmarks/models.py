@@ -407,7 +407,7 @@ def _grids(
         with clock.of(*counted):
             model = predictor(corpus.settings, Task.TABLE, name)
             (seen,) = model.predict([TableCrop(view.crop(block.bbox, margin=2))])
-            grids[name] = tables.modelled_grid(seen, name, block, view.scale)
+            grids[name] = tables.trimmed(tables.modelled_grid(seen, name, block, view.scale))
     choice = ruled if certain else tables.sounder(ruled, grids[default], block.lines)
     return {**grids, FINDER: ruled, chosen: choice}
 

@@ -16,13 +16,17 @@ from deepcompress_dagster.records import BBox, Table, TableCell
 RULED = "ruling-lines"
 """``model`` of tables whose structure was read from ruling lines."""
 
-RULED_CONFIDENCE = 0.9
+RULED_CONFIDENCE = 0.95
 RULED_WORDS = 0.95
 RULED_FILLED = 0.3
 """A ruled grid is certain from this confidence, share of words inside and share of filled cells."""
 
 RIVAL_CONFIDENCE = 0.6
 """Below this confidence a ruled grid stands only where no model gave one."""
+
+CLEARLY_SOUNDER = 0.04
+"""Soundness by which a ruled grid must lead a modelled one. On the 33 documents of the ICDAR 2013
+practice set the mean TEDS is .902 so, .899 without a lead, .885 for the model alone."""
 
 TORN_ROWS = 0.2
 """Share of rows of text that cells tear apart from which a model's rows are not where it says; on
@@ -88,9 +92,7 @@ def soundness(grid: Grid, lines: Sequence[Line]) -> float:
     """How well a grid suits its words, 0 to 1, to choose between two readings of one table.
 
     It falls with cells that hold words far apart on one line (columns missed) and with empty cells
-    (rows or columns split). On the 24 uncertain tables of the ICDAR 2013 practice set of which the
-    finder and SLANet read different things, the sounder reading has the higher TEDS, or one that is
-    lower by .011 at most.
+    (rows or columns split).
     """
     words = apart = 0
     for pieces in _by_cell(grid.cells, lines).values():
@@ -146,11 +148,13 @@ def is_certain(grid: Grid, lines: Sequence[Line]) -> bool:
 
 
 def sounder(ruled: Grid | None, modelled: Grid | None, lines: Sequence[Line]) -> Grid | None:
-    """The better of two readings; the ruled one where they are equal, as its boxes are exact."""
-    if ruled is not None and modelled is not None and ruled.confidence < RIVAL_CONFIDENCE:
-        ruled = None
-    grids = [grid for grid in (ruled, modelled) if grid is not None and grid.cells]
-    return max(grids, key=lambda grid: soundness(grid, lines), default=None)
+    """The better of two readings: the modelled one unless the ruled one is clearly sounder."""
+    if ruled is None or modelled is None or not modelled.cells:
+        return modelled if ruled is None else ruled
+    if ruled.confidence < RIVAL_CONFIDENCE:
+        return modelled
+    gain = soundness(ruled, lines) - soundness(modelled, lines)
+    return ruled if gain >= CLEARLY_SOUNDER else modelled
 
 
 def trimmed(grid: Grid) -> Grid:

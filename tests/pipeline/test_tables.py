@@ -171,10 +171,10 @@ def test_of_two_readings_the_one_without_split_rows_is_taken():
     assert sounder(split, whole, lines) is whole
 
 
-def test_of_equal_readings_the_ruled_one_is_taken_and_a_missing_one_never():
+def test_of_equal_readings_the_modelled_one_is_taken_and_a_missing_one_never():
     lines = _words(("a", 10, 0), ("b", 110, 0))
     ruled, modelled = (_filled(_framed(1, 2, 100, 20), lines) for _ in range(2))
-    assert sounder(ruled, modelled, lines) is ruled
+    assert sounder(ruled, modelled, lines) is modelled
     assert sounder(replace(ruled, confidence=0.5), modelled, lines) is modelled
     assert sounder(replace(ruled, confidence=0.5), None, lines) is not None
     assert sounder(None, modelled, lines) is modelled
