@@ -117,6 +117,8 @@ def _with_run(
         named = data.user_failure_data and data.user_failure_data.metadata.get(FAILED_DOCUMENTS)
         if isinstance(named, dg.JsonMetadataValue) and isinstance(named.data, dict):
             failures |= named.data
+        elif data.user_failure_data and data.user_failure_data.description:
+            error = data.user_failure_data.description
         elif cause := data.error:
             while cause.cause:
                 cause = cause.cause

@@ -25,8 +25,9 @@ from deepcompress_dagster.orchestration.partitions import (
     missing_partitions,
 )
 from deepcompress_dagster.orchestration.work import transient_error_types
+from deepcompress_dagster.pdf.passwords import load_passwords
 from deepcompress_dagster.pipeline import stages
-from deepcompress_dagster.settings import Settings
+from deepcompress_dagster.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -128,6 +129,15 @@ def missing_models(settings: Settings) -> str | None:
     return None
 
 
+def lacking(settings: Settings) -> str | None:
+    """What every run would fail of, and how to mend it: models, or a file of passwords."""
+    try:
+        load_passwords(settings)
+    except SettingsError as error:
+        return str(error)
+    return missing_models(settings)
+
+
 class Tick:
     """One look at runs, inbox and warehouse."""
 
@@ -139,7 +149,7 @@ class Tick:
         *,
         backoff: Backoff,
         warn: Callable[[str], object],
-        lacks: Callable[[Settings], str | None] = missing_models,
+        lacks: Callable[[Settings], str | None] = lacking,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:

@@ -19,6 +19,7 @@ from deepcompress_dagster.orchestration import checks, decisions, events, previe
 from deepcompress_dagster.orchestration.decisions import Decision, Order
 from deepcompress_dagster.orchestration.partitions import chunks
 from deepcompress_dagster.orchestration.resources import GpuResource
+from deepcompress_dagster.pdf.passwords import Passwords
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import (
     ASSETS,
@@ -194,6 +195,7 @@ class Worker:
         warehouse: "Warehouse",
         gpu: GpuResource,
         settings: Settings,
+        passwords: Passwords,
         plan: Callable[[str, Collection[str]], None],
         listen: Callable[[Progress], None],
     ) -> None:
@@ -208,6 +210,8 @@ class Worker:
         self._reporter = Reporter(instance, warehouse, self.model_loads)
         self._progress = Progress(documents=len(order.document_ids))
         self._lost: dict[str, str] = {}
+        self._file_names: Mapping[str, str] = {}
+        self._passwords = passwords
         self.outcome = Outcome()
 
     def model_loads(self) -> Mapping[str, int]:
@@ -241,6 +245,7 @@ class Worker:
     def _decisions(self) -> Iterator[tuple[str, Decision]]:
         ids = self._order.document_ids
         rows = {row.document_id: row for row in self._warehouse.documents(ids)}
+        self._file_names = {name: row.file_name for name, row in rows.items()}
         held = self._warehouse.asset_states(ids)
         states: defaultdict[str, dict[str, AssetState]] = defaultdict(dict)
         for state in held:
@@ -332,6 +337,7 @@ class Worker:
                     self._warehouse.image_dir(document_id),
                     chosen[document_id].pages,
                     self._warehouse.finished_pages(document_id, versions),
+                    self._passwords.for_name(self._file_names[document_id]),
                 )
 
     def _finish(self, result: DocumentResult, versions: Mapping[str, str]) -> Iterator[Event]:

@@ -120,14 +120,14 @@ class PdfWorkers:
         return self.slots.in_use
 
     def open(
-        self, path: Path, password: str | None = None, *, max_pages: int = DEFAULT_MAX_PAGES
+        self, path: Path, passwords: tuple[str, ...] = (), *, max_pages: int = DEFAULT_MAX_PAGES
     ) -> DocumentInfo:
-        """What the document says of itself.
+        """What the document says of itself; ``passwords`` are tried in turn where it asks for one.
 
         Raises PdfError: FileVanished, Unreadable, EmptyFile, NotAPdf, Encrypted, Damaged, NoPages,
         TooManyPages, OutOfMemory, OpenTimeout or WorkerDied.
         """
-        info: DocumentInfo = self._call(path.name, "open_pdf", path, password, max_pages)
+        info: DocumentInfo = self._call(path.name, "open_pdf", path, passwords, max_pages)
         return info
 
     def render(
@@ -139,7 +139,7 @@ class PdfWorkers:
         max_pixels: int,
         image_path: Path | None,
         jpeg_quality: int,
-        password: str | None = None,
+        passwords: tuple[str, ...] = (),
     ) -> RenderedPage:
         """Render a page; with ``image_path`` also write it there as JPEG, whole or not at all.
 
@@ -150,11 +150,11 @@ class PdfWorkers:
         slot = self.slots.take()
         try:
             try:
-                content = self._render(path, password, page_number, dpi, max_pixels, slot, image)
+                content = self._render(path, passwords, page_number, dpi, max_pixels, slot, image)
             except SlotFull:
                 self.slots.give_back(slot, keep=False)
                 slot = self.slots.take(on_disk=True)
-                content = self._render(path, password, page_number, dpi, max_pixels, slot, image)
+                content = self._render(path, passwords, page_number, dpi, max_pixels, slot, image)
             return RenderedPage(content, slot, self.slots)
         except BaseException:
             self.slots.give_back(slot)
@@ -167,7 +167,7 @@ class PdfWorkers:
         path: Path,
         page_number: int,
         boxes: Sequence[BBox],
-        password: str | None = None,
+        passwords: tuple[str, ...] = (),
     ) -> list[FoundTable | None]:
         """The table in each box (points as displayed), None where the finder sees none.
 
@@ -175,7 +175,7 @@ class PdfWorkers:
         """
         label = f"page {page_number}"
         tables: list[FoundTable | None] = self._call(
-            label, "find_tables", path, password, page_number, tuple(boxes)
+            label, "find_tables", path, passwords, page_number, tuple(boxes)
         )
         return tables
 
@@ -187,7 +187,7 @@ class PdfWorkers:
     def _render(
         self,
         path: Path,
-        password: str | None,
+        passwords: tuple[str, ...],
         page_number: int,
         dpi: float,
         max_pixels: int,
@@ -196,7 +196,7 @@ class PdfWorkers:
     ) -> PageContent:
         request = RenderRequest(page_number, dpi, max_pixels, slot.path, image)
         label = f"page {page_number}"
-        content: PageContent = self._call(label, "render_page", path, password, request)
+        content: PageContent = self._call(label, "render_page", path, passwords, request)
         return content
 
     def _call(self, label: str, task: str, *args: Any) -> Any:
