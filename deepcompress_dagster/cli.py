@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from deepcompress_dagster.orchestration.work import Progress as RunProgress
     from deepcompress_dagster.warehouse import Warehouse
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="PDFs to SQL tables.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # among them may be a password
+    help="PDFs to SQL tables.",
+)
 models_app = typer.Typer(no_args_is_help=True, help="The weights: what there is, and getting it.")
 app.add_typer(models_app, name="models")
 
@@ -44,6 +49,9 @@ EXIT_INTERRUPTED = 130
 
 LONGEST_LISTING = 50
 """Lines that ``status`` shows of one kind."""
+
+UNCHANGED = "up to date, nothing was computed; --force computes it again"
+"""What ``process`` says of a document that it left alone."""
 
 _notes = Console(stderr=True, highlight=False)
 
@@ -114,6 +122,7 @@ def retry(
         from deepcompress_dagster.orchestration import ingest
 
         wanted = _known_documents(warehouse, documents or [])
+        tried = [row.document_id for row in warehouse.retryable()]
         with _progress_bar() as listen:
             outcome = ingest.retry_failed(
                 instance,
@@ -125,7 +134,7 @@ def retry(
             )
         if not outcome.run_ids:
             typer.echo("nothing to retry")
-        _report(outcome, warehouse, [row.document_id for row in warehouse.retryable()])
+        _report(outcome, warehouse, [name for name in tried if not wanted or name in wanted])
 
 
 @app.command()
@@ -139,7 +148,13 @@ def query(
         if form is Format.PARQUET and output is None and sys.stdout.isatty():
             raise UsageError("parquet is no text: give a file with --output, or a pipe")
         target = output if output is not None else sys.stdout.buffer
-        _warehouse(load_settings()).export(sql, form, target)
+        warehouse = _warehouse(load_settings())
+        if not warehouse.exists:
+            raise UsageError(
+                f"there is no warehouse in {warehouse.data_dir}: process a PDF first, or name the"
+                " folder with DEEPCOMPRESS_DATA_DIR"
+            )
+        warehouse.export(sql, form, target)
 
 
 @app.command()
@@ -318,8 +333,15 @@ def _progress_bar() -> "Iterator[Callable[[RunProgress], None]]":
 
 def _report(outcome: "RunOutcome", warehouse: "Warehouse", ids: Sequence[str]) -> None:
     """Say what became of the documents; leaves with an exit status unless all is well."""
+    touched = {
+        state.document_id
+        for state in warehouse.asset_states(ids)
+        if state.run_id in outcome.run_ids
+    }
     for row in warehouse.documents(ids):
         reason = outcome.failures.get(row.document_id) or row.error or ""
+        if row.status is DocumentStatus.COMPLETE and row.document_id not in touched and not reason:
+            reason = UNCHANGED
         typer.echo(f"{row.status:<10} {row.document_id}  {reason}".rstrip())
     if outcome.is_interrupted:
         _notes.print("stopped; finished pages are kept, the next run goes on from there")

@@ -109,7 +109,9 @@ def test_retry_runs_only_what_failed(shell):
 
 def test_processing_again_what_is_unchanged_computes_nothing(shell, samples):
     before = shell.rows("SELECT asset, run_id FROM asset_state ORDER BY ALL")
-    assert shell("process", samples / "orchard-tables.pdf").returncode == 0
+    done = shell("process", samples / "orchard-tables.pdf")
+    assert done.returncode == 0
+    assert "up to date, nothing was computed; --force" in done.stdout
     assert shell.rows("SELECT asset, run_id FROM asset_state ORDER BY ALL") == before
 
 
@@ -148,6 +150,16 @@ def test_missing_weights_are_named_with_the_command_that_gets_them(shell, sample
     done = shell("process", samples / "mill-report.pdf", models_dir=shell.folder / "none")
     assert done.returncode != 0
     assert "deepcompress models pull" in (done.stdout + done.stderr).replace("\n", " ")
+
+
+def test_a_query_without_a_warehouse_is_an_error_and_creates_nothing(tmp_path):
+    shell = Shell(tmp_path)
+    done = shell("query", "SELECT count(*) FROM documents")
+    assert done.returncode == 2
+    said = done.stderr.replace("\n", " ")
+    assert "no warehouse" in said
+    assert "DEEPCOMPRESS_DATA_DIR" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_models_list_tells_licences_and_presence(shell):

@@ -75,6 +75,11 @@ class Warehouse:
         """The link to the newest snapshot, for any DuckDB client."""
         return self._snapshots.link
 
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever written here; most methods make the file where it is not."""
+        return self._database.path.exists()
+
     # Registration
 
     def register(self, paths: Sequence[Path], *, publish: bool = False) -> list[Registration]:
