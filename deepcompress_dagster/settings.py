@@ -217,6 +217,14 @@ class Settings(BaseSettings):
         description="A page that renders longer is given up and its worker killed.",
         json_schema_extra=_unit("s"),
     )
+    document_timeout_s: float = Field(
+        600.0,
+        ge=1,
+        le=86400,
+        description="Time that pages of a document may take without a result, in all; then the"
+        " others are given up.",
+        json_schema_extra=_unit("s"),
+    )
     model_timeout_s: float = Field(
         600.0,
         ge=1,

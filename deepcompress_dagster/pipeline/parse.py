@@ -91,6 +91,7 @@ class Parser:
         self._workers = PdfWorkers(
             workers=self._render_workers(),
             timeout_s=settings.page_timeout_s,
+            document_timeout_s=settings.document_timeout_s,
             memory_mb=settings.worker_memory_mb,
             max_pages=settings.worker_max_pages,
             slot_dir=slot_dir,
