@@ -1,7 +1,9 @@
 """PDFs made to do harm, on real workers: what they cost, and that they cost no one else."""
 
+import threading
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -105,6 +107,45 @@ def test_an_image_that_unpacks_beyond_the_limit_costs_its_page_at_most(
     )
     assert render_or_error(few, path) in {"rendered", "out_of_memory", "page_timeout"}
     assert worker_mb(few) < 100 + WORKER_MB
+
+
+def test_a_font_that_unpacks_beyond_the_limit_costs_its_worker_no_more_than_that(
+    few: PdfWorkers, tmp_path: Path
+) -> None:
+    descriptor = b"<< /Type /FontDescriptor /FontName /Bomb /Flags 4 /FontFile2 7 0 R >>"
+    path = write_pdf(
+        tmp_path / "font.pdf",
+        CATALOG,
+        PAGES,
+        page(b"/Font << /F 5 0 R >>"),
+        stream(b"BT /F 12 Tf 9 9 Td (words) Tj ET"),
+        b"<< /Type /Font /Subtype /TrueType /BaseFont /Bomb /FontDescriptor 6 0 R >>",
+        descriptor,
+        stream(bomb(b"\0", 700), b"/Filter [/FlateDecode /FlateDecode]"),
+    )
+    with watched(few) as peak:
+        assert render_or_error(few, path) in {"rendered", "out_of_memory"}
+    assert 50 < max(peak) < 100 + WORKER_MB
+
+
+@contextmanager
+def watched(workers: PdfWorkers) -> Iterator[list[float]]:
+    """Megabytes that the workers take, again and again while the block runs."""
+    seen: list[float] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.01):
+            with suppress(psutil.Error):
+                seen.append(worker_mb(workers))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
 
 
 def render_or_error(workers: PdfWorkers, path: Path) -> str:
