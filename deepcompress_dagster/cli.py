@@ -160,7 +160,7 @@ def query(
 @app.command()
 def status() -> None:
     """Documents by state, failures with reasons, stale partitions, and what is running."""
-    with _clear_errors(), _workplace() as (_, instance, warehouse):
+    with _clear_errors(), _workplace(will_write=False) as (_, instance, warehouse):
         from deepcompress_dagster.orchestration import runs
 
         counts = warehouse.counts()
@@ -245,14 +245,29 @@ def _clear_errors() -> Iterator[None]:
         raise typer.Exit(EXIT_USAGE) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(EXIT_INTERRUPTED) from error
+    except Exception as error:
+        from deepcompress_dagster.orchestration import disk
+
+        reason = disk.explanation(error)
+        if reason is None:
+            raise
+        _notes.print(f"deepcompress: {reason}", style="red", markup=False)
+        raise typer.Exit(EXIT_USAGE) from error
 
 
 @contextmanager
-def _workplace() -> "Iterator[tuple[Settings, dg.DagsterInstance, Warehouse]]":
-    """Settings, the persistent Dagster instance and the warehouse, in agreement with each other."""
-    from deepcompress_dagster.orchestration import home
+def _workplace(
+    *, will_write: bool = True
+) -> "Iterator[tuple[Settings, dg.DagsterInstance, Warehouse]]":
+    """Settings, the persistent Dagster instance and the warehouse, in agreement with each other.
+
+    Raises UsageError where ``will_write`` and there is no room to.
+    """
+    from deepcompress_dagster.orchestration import disk, home
 
     settings = load_settings()
+    if will_write and (problem := disk.trouble(settings)):
+        raise UsageError(problem)
     logging.getLogger("dagster").setLevel(logging.ERROR)
     with home.open_instance(settings) as instance:
         yield settings, instance, _warehouse(settings)

@@ -93,6 +93,14 @@ class Settings(BaseSettings):
         Path("data"),
         description="Warehouse, snapshots, kept PDFs, images and Dagster's home; on a local disk.",
     )
+    min_free_mb: int = Field(
+        500,
+        ge=0,
+        le=1_000_000,
+        description="Room on the disk of the data folder that is left free: below, runs stop and"
+        " the sensor waits.",
+        json_schema_extra=_unit("MB"),
+    )
     models_dir: AbsolutePath = Field(
         Path("~/.cache/deepcompress/models"), description="Where converted weights are stored."
     )

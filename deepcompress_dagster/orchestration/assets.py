@@ -10,7 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from deepcompress_dagster.models.predictor import ModelError
-from deepcompress_dagster.orchestration import checks, events, preview, runs
+from deepcompress_dagster.orchestration import checks, disk, events, preview, runs
 from deepcompress_dagster.orchestration.decisions import Order
 from deepcompress_dagster.orchestration.partitions import documents
 from deepcompress_dagster.orchestration.resources import GpuResource, WarehouseResource
@@ -138,7 +138,7 @@ def _parse(
     try:
         passwords = load_passwords(settings)
     except SettingsError as error:
-        raise _stopped(error) from None
+        raise _stopped(error, str(error)) from None
     worker = Worker(
         order,
         context.instance,
@@ -151,10 +151,15 @@ def _parse(
     )
     try:
         yield from worker.run()
-    except (ModelError, WarehouseError) as error:
-        raise _stopped(error) from None
+    except (ModelError, WarehouseError, OSError, disk.NoRoomError) as error:
+        if reason := disk.explanation(error):
+            _note_interruption(context)
+            raise _stopped(error, reason) from None
+        if isinstance(error, OSError):
+            raise
+        raise _stopped(error, str(error)) from None
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-        context.instance.add_run_tags(context.run.run_id, {runs.INTERRUPTED_TAG: "true"})
+        _note_interruption(context)
         raise
     yield from _check_outputs(context)
     context.log.info(_summary(worker))
@@ -198,10 +203,14 @@ def _summary(worker: Worker) -> str:
     )
 
 
-def _stopped(error: Exception) -> dg.Failure:
+def _note_interruption(context: dg.AssetExecutionContext) -> None:
+    context.instance.add_run_tags(context.run.run_id, {runs.INTERRUPTED_TAG: "true"})
+
+
+def _stopped(error: Exception, reason: str) -> dg.Failure:
     """What a user can mend, as its message alone: a traceback would hide what to do."""
     return dg.Failure(
-        str(error),
+        reason,
         metadata={"error": type(error).__name__},
         allow_retries=isinstance(error, WarehouseBusyError),
     )

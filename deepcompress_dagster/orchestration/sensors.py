@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from deepcompress_dagster.orchestration import events, ingest, jobs, runs
+from deepcompress_dagster.orchestration import disk, events, ingest, jobs, runs
 from deepcompress_dagster.orchestration.inbox import Backoff, pdfs
 from deepcompress_dagster.orchestration.partitions import (
     NAME,
@@ -174,6 +174,8 @@ class Tick:
         room = self._settings.max_queued_runs - len(unfinished)
         if not inbox.is_dir():
             return _skip(Cursor("", ended_until), f"the inbox {inbox} is missing: create it")
+        if full := disk.trouble(self._settings):
+            return _skip(Cursor(cursor.after, ended_until), full)
         if room <= 0:
             reason = f"{len(unfinished)} runs are queued or running already"
             return _skip(Cursor(cursor.after, ended_until), reason)

@@ -11,12 +11,14 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
 
 from deepcompress_dagster.orchestration import checks, decisions, events, preview
 from deepcompress_dagster.orchestration.decisions import Decision, Order
+from deepcompress_dagster.orchestration.disk import require_room
 from deepcompress_dagster.orchestration.partitions import chunks
 from deepcompress_dagster.orchestration.resources import GpuResource
 from deepcompress_dagster.pdf.passwords import Passwords
@@ -113,8 +115,15 @@ class StoredRegions:
 class Staging:
     """Puts finished pages away in groups: the first of a run at once, the others by the second."""
 
-    def __init__(self, warehouse: "Warehouse", run_id: str, versions: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        warehouse: "Warehouse",
+        run_id: str,
+        versions: Mapping[str, str],
+        require_room: Callable[[], None],
+    ) -> None:
         self._warehouse = warehouse
+        self._require_room = require_room
         self._run_id = run_id
         self._versions = versions
         self._opened: list[DocumentOpened] = []
@@ -126,10 +135,11 @@ class Staging:
         self._opened.append(event)
 
     def finished(self, page: PageResult) -> None:
-        """A page is through."""
+        """A page is through. Raises what ``require_room`` raises, once it is put away."""
         self._pages.append(page)
         if time.monotonic() - self._flushed_at >= STAGE_SECONDS:
             self.flush()
+            self._require_room()
 
     def flush(self) -> None:
         """Put away what waits, and publish it when a publication is due."""
@@ -221,8 +231,8 @@ class Worker:
     def run(self) -> Iterator[Event]:
         """Report what was committed before, compute the rest, commit it and report that.
 
-        Raises what the stream and the warehouse raise. The failure of a document is not raised
-        but put on record in ``outcome``.
+        Raises what the stream and the warehouse raise, and NoRoomError where the disk is full. The
+        failure of a document is not raised but put on record in ``outcome``.
         """
         groups: defaultdict[tuple[str, ...], dict[str, Decision]] = defaultdict(dict)
         try:
@@ -234,6 +244,7 @@ class Worker:
                 else:
                     self._done_before(document_id, decision)
             if groups:
+                require_room(self._settings)
                 with self._gpu.parser(self._settings) as parser:
                     for assets, chosen in groups.items():
                         yield from self._compute(parser, assets, chosen)
@@ -288,7 +299,9 @@ class Worker:
         self, parser: "Parser", assets: tuple[str, ...], chosen: Mapping[str, Decision]
     ) -> Iterator[Event]:
         versions = {asset: self._order.versions[asset] for asset in assets}
-        staging = Staging(self._warehouse, self._order.run_id, versions)
+        staging = Staging(
+            self._warehouse, self._order.run_id, versions, partial(require_room, self._settings)
+        )
         tasks = self._tasks(versions, chosen)
         try:
             with closing(parser.parse(tasks, assets, self._stored_regions(chosen))) as stream:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from deepcompress_dagster.warehouse.errors import (
+    DiskError,
     NewerSchemaError,
     NothingStagedError,
     NotMaterializedError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AssetState",
     "CommittedDocument",
+    "DiskError",
     "DocumentQuality",
     "DocumentRow",
     "DocumentSummary",

@@ -106,9 +106,12 @@ class Snapshots:
         generation = self._next_generation()
         target = self._path(generation)
         temporary = target.with_suffix(".part")
-        clone(self._database.path, temporary)
-        temporary.chmod(0o444)
-        replace_synced(temporary, target)
+        try:
+            clone(self._database.path, temporary)
+            temporary.chmod(0o444)
+            replace_synced(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
         replace_link(self.link, target)
         self._tidy(generation)
         self._write(
