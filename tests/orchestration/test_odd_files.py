@@ -30,7 +30,7 @@ NAMES = [
     "-rf *.pdf",
     "$(touch owned).pdf",
     "{curly} ${DATA}.pdf",
-    "<script>alert(1)</script>.pdf",
+    "<b onclick=alert(1)>.pdf",
     "NUL.pdf",
     "a.pdf.pdf",
 ]
