@@ -186,6 +186,23 @@ def status() -> None:
         )
 
 
+@app.command()
+def doctor() -> None:
+    """Look at versions, device, models, folders, locks, warehouse; exit 1 if something is amiss."""
+    with _clear_errors():
+        from deepcompress_dagster.orchestration import doctor as looking
+
+        amiss = 0
+        for finding in looking.findings(load_settings()):
+            mark = "ok" if finding.advice is None else "!!"
+            typer.echo(f"{mark}  {finding.subject}: {finding.state}")
+            if finding.advice is not None:
+                typer.echo(f"      {finding.advice}")
+                amiss += 1
+        if amiss:
+            raise typer.Exit(EXIT_FAILED)
+
+
 @models_app.command("list")
 def list_models() -> None:
     """Models with task, licence of weights and training data, size, origin, present or not."""

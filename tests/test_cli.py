@@ -162,6 +162,19 @@ def test_a_query_without_a_warehouse_is_an_error_and_creates_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_doctor_says_what_is_amiss_and_what_to_do_by_its_status_too(tmp_path):
+    shell = Shell(tmp_path)
+    done = shell("doctor")
+    assert done.returncode == 1
+    assert "!!  inbox:" in done.stdout
+    assert "DEEPCOMPRESS_INBOX" in done.stdout
+    (tmp_path / "inbox").mkdir()
+    done = shell("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "ok  model ppocrv6-small: present" in done.stdout
+    assert not (tmp_path / "data").exists()
+
+
 def test_models_list_tells_licences_and_presence(shell):
     said = shell("models", "list").stdout
     assert "* text        ppocrv6-small" in said

@@ -199,11 +199,7 @@ def reap_dead_runs(
     Slots of the pool that ended runs still hold are freed, whoever found that they had ended;
     until then nothing else starts. Lock files that nobody needs any more are removed.
     """
-    dead = [
-        record.dagster_run
-        for record in _records(instance, (dg.DagsterRunStatus.STARTING, *_RUNNING))
-        if _is_dead(record, data_dir, grace_s, start_grace_s)
-    ]
+    dead = dead_runs(instance, data_dir, grace_s=grace_s, start_grace_s=start_grace_s)
     for run in dead:
         instance.report_run_failed(
             run,
@@ -213,6 +209,21 @@ def reap_dead_runs(
     _free_slots(instance)
     _remove_old_locks(data_dir, grace_s)
     return [run.run_id for run in dead]
+
+
+def dead_runs(
+    instance: dg.DagsterInstance,
+    data_dir: Path,
+    *,
+    grace_s: float = GRACE_S,
+    start_grace_s: float = START_GRACE_S,
+) -> list[dg.DagsterRun]:
+    """Runs that Dagster takes for running and whose process is gone."""
+    return [
+        record.dagster_run
+        for record in _records(instance, (dg.DagsterRunStatus.STARTING, *_RUNNING))
+        if _is_dead(record, data_dir, grace_s, start_grace_s)
+    ]
 
 
 def _free_slots(instance: dg.DagsterInstance) -> None:

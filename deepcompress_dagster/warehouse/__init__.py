@@ -24,6 +24,7 @@ from deepcompress_dagster.warehouse.types import (
     DocumentSummary,
     Failure,
     FileStat,
+    Health,
     Registration,
     StalePartition,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Failure",
     "FileStat",
     "Format",
+    "Health",
     "NewerSchemaError",
     "NotMaterializedError",
     "NothingStagedError",

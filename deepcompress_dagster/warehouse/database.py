@@ -123,6 +123,12 @@ class Database:
         return self._temporary / name
 
 
+def free_blocks(conn: duckdb.DuckDBPyConnection) -> float:
+    """Share of the file's blocks that hold nothing."""
+    total, free = only_row(conn, "SELECT total_blocks, free_blocks FROM pragma_database_size()")
+    return free / total if total else 0.0
+
+
 def _is_sparse(conn: duckdb.DuckDBPyConnection) -> bool:
     block_bytes, total, free = only_row(
         conn, "SELECT block_size, total_blocks, free_blocks FROM pragma_database_size()"

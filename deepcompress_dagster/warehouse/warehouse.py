@@ -27,11 +27,12 @@ from deepcompress_dagster.warehouse import (
     registration,
     staging,
 )
-from deepcompress_dagster.warehouse.database import Database
+from deepcompress_dagster.warehouse.database import Database, free_blocks
 from deepcompress_dagster.warehouse.errors import QueryError, WarehouseError
 from deepcompress_dagster.warehouse.kept import KeptFile, KeptPdfs, UnreadableFileError
 from deepcompress_dagster.warehouse.quality import DocumentQuality
 from deepcompress_dagster.warehouse.snapshots import Snapshots
+from deepcompress_dagster.warehouse.sql import only_row
 from deepcompress_dagster.warehouse.types import (
     AssetState,
     CommittedDocument,
@@ -39,6 +40,7 @@ from deepcompress_dagster.warehouse.types import (
     DocumentSummary,
     Failure,
     FileStat,
+    Health,
     Registration,
     StalePartition,
 )
@@ -79,6 +81,20 @@ class Warehouse:
     def exists(self) -> bool:
         """Whether anything was ever written here; most methods make the file where it is not."""
         return self._database.path.exists()
+
+    def health(self) -> Health:
+        """The state of the file and of the newest snapshot. Nothing is published."""
+        with self._database.read() as conn:
+            (version,) = only_row(conn, "SELECT max(version) FROM schema_version")
+            free_share = free_blocks(conn)
+        return Health(
+            schema_version=version,
+            bytes=self._database.path.stat().st_size,
+            free_share=free_share,
+            published_at=self._snapshots.published_at,
+            is_snapshot_sound=self._snapshots.is_sound,
+            is_snapshot_current=self._snapshots.is_current,
+        )
 
     # Registration
 
