@@ -122,7 +122,7 @@ def retry(
         from deepcompress_dagster.orchestration import ingest
 
         wanted = _known_documents(warehouse, documents or [])
-        tried = [row.document_id for row in warehouse.retryable()]
+        tried = ingest.retryable(instance, warehouse)
         with _progress_bar() as listen:
             outcome = ingest.retry_failed(
                 instance,
@@ -170,6 +170,13 @@ def status() -> None:
         running = runs.unfinished_runs(instance)
         busy = len(runs.documents_in(instance, running))
         typer.echo(f"runs       {len(running)} queued or running, {busy} documents")
+        cancelled = runs.cancelled_documents(instance)
+        waiting = [
+            row.document_id
+            for row in warehouse.documents(cancelled)
+            if row.status is not DocumentStatus.COMPLETE
+        ]
+        _listing("cancelled", [f"{name}: deepcompress retry takes it up" for name in waiting])
         _listing(
             "failures",
             [

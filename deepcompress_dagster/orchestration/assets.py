@@ -153,13 +153,13 @@ def _parse(
         yield from worker.run()
     except (ModelError, WarehouseError, OSError, disk.NoRoomError) as error:
         if reason := disk.explanation(error):
-            _note_interruption(context)
+            _note_interruption(context, runs.BY_DISK)
             raise _stopped(error, reason) from None
         if isinstance(error, OSError):
             raise
         raise _stopped(error, str(error)) from None
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-        _note_interruption(context)
+        _note_interruption(context, runs.BY_SIGNAL)
         raise
     yield from _check_outputs(context)
     context.log.info(_summary(worker))
@@ -203,8 +203,8 @@ def _summary(worker: Worker) -> str:
     )
 
 
-def _note_interruption(context: dg.AssetExecutionContext) -> None:
-    context.instance.add_run_tags(context.run.run_id, {runs.INTERRUPTED_TAG: "true"})
+def _note_interruption(context: dg.AssetExecutionContext, why: str) -> None:
+    context.instance.add_run_tags(context.run.run_id, {runs.INTERRUPTED_TAG: why})
 
 
 def _stopped(error: Exception, reason: str) -> dg.Failure:

@@ -181,14 +181,18 @@ class Tick:
             return _skip(Cursor(cursor.after, ended_until), reason)
         intake = self._take_in(cursor.after)
         self._warehouse.publish()
-        rows = [row for row in self._pending() if row.document_id not in busy]
+        pending = [row for row in self._pending() if row.document_id not in busy]
+        cancelled = runs.cancelled_documents(self._instance) if pending else frozenset()
+        rows = [row for row in pending if row.document_id not in cancelled]
+        held = len(pending) - len(rows)
+        self._warehouse.clear_superseded(busy)
         new, reported = self._announce(intake.registered, rows)
         partitions = [*self._instance.get_dynamic_partitions(NAME), *new]
         lack = self._lacks(self._settings) if rows else None
         lots = batches(rows, partitions, self._settings.documents_per_run)
         wanted = () if lack else (self._request(lot, partitions) for lot in lots)
         requests = list(islice(filter(None, wanted), room))
-        idle = lack or f"nothing new; {len(busy)} documents are in work"
+        idle = lack or f"nothing new; {len(busy)} documents are in work{_held_back(held)}"
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else idle,
@@ -271,7 +275,11 @@ class Tick:
         tags = jobs.run_tags(document_ids, partitions)
         batch = tags[jobs.BATCH_TAG]
         earlier = self._instance.get_run_records(dg.RunsFilter(tags={jobs.BATCH_TAG: batch}))
-        failed = [run for run in earlier if runs.INTERRUPTED_TAG not in run.dagster_run.tags]
+        failed = [
+            run
+            for run in earlier
+            if run.dagster_run.tags.get(runs.INTERRUPTED_TAG) != runs.BY_SIGNAL
+        ]
         if failed:
             since = self._now() - failed[0].update_timestamp.timestamp()
             if since < wait_after(len(failed)):
@@ -281,6 +289,12 @@ class Tick:
             run_config=jobs.run_config(document_ids, skip_unchanged=True),
             tags=tags,
         )
+
+
+def _held_back(count: int) -> str:
+    if not count:
+        return ""
+    return f"; {count} wait since their run was cancelled: `deepcompress retry` takes them up"
 
 
 def _skip(cursor: Cursor, reason: str) -> dg.SensorResult:

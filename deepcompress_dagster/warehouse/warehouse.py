@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from deepcompress_dagster.records import (
+    ASSETS,
     BlockUpdate,
     DocumentOpened,
     DocumentResult,
@@ -222,6 +223,19 @@ class Warehouse:
         """
         with self._database.write() as conn:
             staging.stage(conn, run_id, versions, opened, pages, self._now())
+
+    def clear_superseded(self, in_work: Collection[str]) -> list[str]:
+        """Forget the staged pages of documents that are not current any more: which they were.
+
+        Those ``in_work`` keep theirs: their run is about to commit them.
+        """
+        with self._database.read() as conn:
+            gone = staging.superseded(conn, in_work)
+        if gone:
+            with self._database.write() as conn:
+                for document_id in gone:
+                    staging.clear(conn, document_id, ASSETS)
+        return gone
 
     def outline(self, document_id: str, versions: Mapping[str, str]) -> list[OutlineBlock]:
         """The staged text of a document in reading order, for the document pass.
