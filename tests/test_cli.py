@@ -1,6 +1,7 @@
 """The command line as its users call it, in processes of its own."""
 
 import csv
+import inspect
 import io
 import json
 import os
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from deepcompress_dagster import cli
 
 pytestmark = pytest.mark.models
 
@@ -160,6 +163,22 @@ def test_a_query_without_a_warehouse_is_an_error_and_creates_nothing(tmp_path):
     assert "no warehouse" in said
     assert "DEEPCOMPRESS_DATA_DIR" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ui_listens_on_this_machine_only_unless_told_otherwise():
+    assert inspect.signature(cli.up).parameters["host"].default == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["FROM read_csv('broken.pdf')", "COPY documents TO 'out.csv'", "ATTACH 'x.db'", "INSTALL fts"],
+)
+def test_a_query_reads_the_tables_and_nothing_else(shell, sql):
+    before = sorted(shell.folder.iterdir())
+    done = shell("query", sql)
+    assert done.returncode == 2
+    assert sorted(shell.folder.iterdir()) == before
+    assert "Traceback" not in done.stderr
 
 
 def test_the_doctor_says_what_is_amiss_and_what_to_do_by_its_status_too(tmp_path):

@@ -1,5 +1,6 @@
 """PDFs made to do harm, on real workers: what they cost, and that they cost no one else."""
 
+import socket
 import threading
 import zlib
 from collections.abc import Iterator
@@ -226,6 +227,38 @@ def test_a_document_whose_pages_all_hang_is_given_up(tmp_path: Path) -> None:
             render(workers, path)
         sound = write_pdf(tmp_path / "b.pdf", CATALOG, PAGES, page(), stream(b""))
         assert render_or_error(workers, sound) == "rendered"
+
+
+def test_nothing_in_a_pdf_is_executed_or_fetched(few: PdfWorkers, tmp_path: Path) -> None:
+    """Scripts and launch actions that write a file, streams and images that lie at an address."""
+    owned = str(tmp_path / "owned").encode()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.5)
+        address = b"http://127.0.0.1:%d/x" % server.getsockname()[1]
+        actions = (
+            b"<< /S /JavaScript /JS (app.launchURL\\('%s'\\);) /Next << /S /Launch"
+            b" /F (/usr/bin/touch) /Unix << /F (touch %s) >> /Next << /S /URI /URI (%s) /Next"
+            b" << /S /SubmitForm /F << /FS /URL /F (%s) >> >> >> >> >>"
+        ) % (address, owned, address, address)
+        path = write_pdf(
+            tmp_path / "a.pdf",
+            b"<< /Type /Catalog /Pages 2 0 R /OpenAction 6 0 R /AA << /WC 6 0 R >>"
+            b" /Names << /JavaScript << /Names [(a) 6 0 R] >> >> >>",
+            PAGES,
+            page(b"/XObject << /I 5 0 R >>")[:-2] + b"/AA << /O 6 0 R >> >>",
+            stream(b"100 0 0 100 0 0 cm /I Do"),
+            stream(
+                b"",
+                b"/Type /XObject /Subtype /Image /Width 9 /Height 9 /ColorSpace /DeviceGray"
+                b" /BitsPerComponent 8 /F << /FS /URL /F (%s) >>" % address,
+            ),
+            actions,
+        )
+        assert few.open(path).page_count == 1
+        assert render_or_error(few, path) == "rendered"
+        with pytest.raises(TimeoutError):
+            server.accept()
+    assert not (tmp_path / "owned").exists()
 
 
 def test_mutants_end_in_pages_or_in_errors_of_ours(tmp_path: Path) -> None:
