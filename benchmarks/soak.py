@@ -1,6 +1,6 @@
 """Kills, resumes and load over time, with real processes and models that answer at once.
 
-    python -m benchmarks.soak [--tries 19] [--minutes 10] [--only faults,resume,load] [--work DIR]
+    python -m benchmarks.soak [--tries 19] [--services 6] [--minutes 10] [--only STEPS] [--work DIR]
 
 Prints one table (fault, tries, lost pages, lost documents, torn documents, time to recover) and
 what is left behind; ``load`` writes ``load.csv`` and ``load.svg``: memory, file descriptors and
@@ -306,7 +306,7 @@ def wait_for_end(process: "subprocess.Popen[str]") -> int:
 
 
 def is_code_server(process: psutil.Process) -> bool:
-    return "grpc" in process.cmdline()
+    return {"api", "grpc"} <= set(process.cmdline())
 
 
 def is_daemon(process: psutil.Process) -> bool:
@@ -316,7 +316,7 @@ def is_daemon(process: psutil.Process) -> bool:
 def faults_in_a_service(
     folder: Path, fault: str, is_victim: Callable[[psutil.Process], bool], tries: int
 ) -> Row:
-    """Kill a process of ``up`` while it works; start ``up`` again where it ended of that."""
+    """Kill a process of ``up`` while it works; ``up`` is on its own after that."""
     bench, row = Bench(folder), Row(fault, tries)
     for number in range(tries):
         bench.note()
@@ -326,16 +326,16 @@ def faults_in_a_service(
             time.sleep(random.uniform(2, 12))
             kill_first(server, is_victim)
             began = time.monotonic()
-            wait_for_end_or_completion(bench, server)
-        if not bench.all_complete():
-            with bench.serving():
-                wait_for(bench.all_complete)
-        row.seconds.append(time.monotonic() - began)
+            wait_for(bench.all_complete)
+            row.seconds.append(time.monotonic() - began)
+    with bench.serving():
+        wait_for(lambda: not unfinished(bench))
     return judge(bench, row)
 
 
-def wait_for_end_or_completion(bench: Bench, server: "subprocess.Popen[str]") -> None:
-    wait_for(lambda: bench.all_complete() or server.poll() is not None)
+def unfinished(bench: Bench) -> int:
+    with home.open_instance(load_settings(data_dir=bench.data, inbox=bench.inbox)) as instance:
+        return len(runs.unfinished_runs(instance))
 
 
 def kill_first(
@@ -348,14 +348,14 @@ def kill_first(
                 return
 
 
-def faults(folder: Path, tries: int) -> list[Row]:
-    """Kills of each kind, ``tries`` of those in a run and a third of that in the services."""
+def faults(folder: Path, tries: int, service_tries: int) -> list[Row]:
+    """Kills of each kind: ``tries`` of a run and of its workers, the others of each service."""
     rows = []
     for name, kill in (("run killed", kill_run), ("render worker killed", kill_worker)):
         rows.append(faults_in_a_run(folder / name, name, kill, tries))
         say(rows[-1])
     for name, victim in (("code server killed", is_code_server), ("daemon killed", is_daemon)):
-        rows.append(faults_in_a_service(folder / name, name, victim, max(1, tries // 3)))
+        rows.append(faults_in_a_service(folder / name, name, victim, service_tries))
         say(rows[-1])
     return rows
 
@@ -626,13 +626,14 @@ def main() -> None:
         sys.exit(process([Path(name) for name in sys.argv[2:]]))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tries", type=int, default=19)
+    parser.add_argument("--services", type=int, default=6, help="tries for each service")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--only", default="faults,resume,load")
     parser.add_argument("--work", type=Path)
     arguments = parser.parse_args()
     work = arguments.work or Path(tempfile.mkdtemp(prefix="deepcompress-soak-"))
     steps = arguments.only.split(",")
-    rows = faults(work / "faults", arguments.tries) if "faults" in steps else []
+    rows = faults(work / "faults", arguments.tries, arguments.services) if "faults" in steps else []
     rows += resume(work / "resume") if "resume" in steps else []
     rows += load(work / "load", arguments.minutes) if "load" in steps else []
     say(HEAD)
