@@ -344,3 +344,26 @@ def _comments(conn: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
         "SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() "
         "WHERE NOT internal ORDER BY ALL"
     ).fetchall()
+
+
+SHORT_OF_ROOM = """
+import resource, sys
+from pathlib import Path
+from deepcompress_dagster.warehouse import Warehouse
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+try:
+    Warehouse(Path(sys.argv[1])).publish(force=True)
+except OSError as error:
+    print(error)
+"""
+
+
+def test_a_publication_that_finds_no_room_leaves_no_half_copy(
+    warehouse: Warehouse, inbox: Path
+) -> None:
+    register(warehouse, inbox, "a.pdf")
+    done = _run(SHORT_OF_ROOM, str(warehouse.data_dir))
+    assert "File too large" in done.stdout, done.stderr
+    assert [path.name for path in (warehouse.data_dir / "snapshots").iterdir()] == []
+    assert warehouse.publish(force=True)
+    assert _count(warehouse) == 1
