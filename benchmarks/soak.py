@@ -31,12 +31,14 @@ import pymupdf
 
 from benchmarks.walk import Place, is_run, leftovers, say, wait_for
 from deepcompress_dagster.orchestration import home, ingest, runs
+from deepcompress_dagster.pipeline.stages import code_versions
 from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import load_settings
 from deepcompress_dagster.warehouse import Warehouse
 
 SELF = (sys.executable, "-m", "benchmarks.soak")
 PORT = 3231
+READERS = 4
 
 TORN = """
 WITH held AS (
@@ -110,10 +112,12 @@ class Bench(Place):
 
     def staged(self) -> int:
         """Pages of unfinished documents that are put away."""
-        return int(self.value("SELECT count(*) FROM live_pages") if self.has_snapshot() else 0)
-
-    def has_snapshot(self) -> bool:
-        return (self.data / "deepcompress.duckdb").exists()
+        warehouse = Warehouse(self.data)
+        if not warehouse.exists:
+            return 0
+        versions = code_versions(load_settings())
+        rows = [row for row in warehouse.documents() if row.status == "registered"]
+        return sum(len(warehouse.finished_pages(row.document_id, versions)) for row in rows)
 
     @contextmanager
     def serving(self) -> "Iterator[subprocess.Popen[str]]":
@@ -368,7 +372,7 @@ def resume(folder: Path, pages: int = 1000) -> list[Row]:
     bench, row = Bench(folder), Row(f"{pages} pages, killed near the end", 1)
     path = write_pdf(bench.inbox / "long.pdf", pages, 7)
     process = bench.process(path)
-    wait_for(lambda: bench.staged() > 0.9 * pages)
+    wait_for(lambda: bench.staged() > 0.7 * pages or process.poll() is not None)
     process.kill()
     began = time.monotonic()
     wait_for_end(process)
@@ -422,14 +426,20 @@ def load(folder: Path, minutes: float) -> list[Row]:
         row.problems += exposed(server)
         actors = [
             threading.Thread(target=actor, args=(bench, stop, count))
-            for actor in (feed, command, ask_ui, read, read, read, read)
+            for actor in (feed, command, ask_ui)
         ]
         for actor in actors:
             actor.start()
+        readers = [bench.child("read") for _ in range(READERS)]
         samples = watch(bench, server, minutes * 60)
         stop.set()
         for actor in actors:
             actor.join()
+        for reader in readers:
+            reader.send_signal(signal.SIGTERM)
+            told = json.loads(reader.communicate()[0])
+            tally["reads"] += told["reads"]
+            tally["failed reads"] += told["failed"]
         began = time.monotonic()
         wait_for(bench.all_complete, 600)
         row.seconds.append(time.monotonic() - began)
@@ -462,17 +472,21 @@ def command(bench: Bench, stop: threading.Event, count: Callable[[str], None]) -
         count("commands")
 
 
-def read(bench: Bench, stop: threading.Event, count: Callable[[str], None]) -> None:
-    """A client that opens the newest snapshot, asks, and closes it."""
-    link = bench.data / "deepcompress.duckdb"
+def read() -> None:
+    """A process that opens the newest snapshot, asks, and closes it, until SIGTERM."""
+    link = load_settings().data_dir / "deepcompress.duckdb"
+    told = {"reads": 0, "failed": 0}
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     while not stop.wait(0.2):
         try:
             with duckdb.connect(str(link.resolve()), read_only=True) as conn:
                 conn.execute("SELECT count(*), max(page_number) FROM blocks").fetchall()
-            count("reads")
+            told["reads"] += 1
         except duckdb.Error as error:
-            say(error)
-            count("failed reads")
+            print(error, file=sys.stderr)
+            told["failed"] += 1
+    print(json.dumps(told))
 
 
 def ask_ui(bench: Bench, stop: threading.Event, count: Callable[[str], None]) -> None:
@@ -619,6 +633,9 @@ def process(files: Sequence[Path]) -> int:
 def main() -> None:
     if sys.argv[1:2] == ["serve"]:
         sys.exit(serve(int(sys.argv[2])))
+    if sys.argv[1:2] == ["read"]:
+        read()
+        return
     if sys.argv[1:2] == ["nursery"]:
         nursery()
         return
