@@ -56,7 +56,8 @@ def parse(
 ) -> ParsedDocument:
     """Parse one PDF in this process and return its rows.
 
-    ``pages`` are page numbers from 1, None means all. Page images and figure crops are kept only
+    ``pages`` are page numbers from 1, None means all. ``password`` opens an encrypted PDF; without
+    one, those of the settings are tried. Page images and figure crops are kept only
     with a ``data_dir``, below which the ``image_path`` columns point. Models stay loaded for the
     next call.
 
@@ -74,7 +75,7 @@ def parse(
             warehouse.kept_pdf(document_id),
             warehouse.image_dir(document_id),
             tuple(pages) if pages is not None else None,
-            password=password,
+            passwords=_passwords(password, Path(path), chosen),
         )
         page_count = _run(task, warehouse, chosen)
         warehouse.publish(force=True)
@@ -90,6 +91,12 @@ def _workplace(data_dir: Path | None) -> Iterator["Warehouse"]:
         return
     with tempfile.TemporaryDirectory(prefix="deepcompress-") as scratch:
         yield Warehouse(Path(scratch))
+
+
+def _passwords(given: str | None, path: Path, settings: Settings) -> tuple[str, ...]:
+    from deepcompress_dagster.pdf.passwords import load_passwords
+
+    return load_passwords(settings).for_name(path.name) if given is None else (given,)
 
 
 def _run(task: DocumentTask, warehouse: "Warehouse", settings: Settings) -> int:

@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from deepcompress_dagster.orchestration.work import Progress as RunProgress
     from deepcompress_dagster.warehouse import Warehouse
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="PDFs to SQL tables.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # among them may be a password
+    help="PDFs to SQL tables.",
+)
 models_app = typer.Typer(no_args_is_help=True, help="The weights: what there is, and getting it.")
 app.add_typer(models_app, name="models")
 
@@ -44,6 +49,9 @@ EXIT_INTERRUPTED = 130
 
 LONGEST_LISTING = 50
 """Lines that ``status`` shows of one kind."""
+
+UNCHANGED = "up to date, nothing was computed; --force computes it again"
+"""What ``process`` says of a document that it left alone."""
 
 _notes = Console(stderr=True, highlight=False)
 
@@ -114,6 +122,7 @@ def retry(
         from deepcompress_dagster.orchestration import ingest
 
         wanted = _known_documents(warehouse, documents or [])
+        tried = ingest.retryable(instance, warehouse)
         with _progress_bar() as listen:
             outcome = ingest.retry_failed(
                 instance,
@@ -125,7 +134,7 @@ def retry(
             )
         if not outcome.run_ids:
             typer.echo("nothing to retry")
-        _report(outcome, warehouse, [row.document_id for row in warehouse.retryable()])
+        _report(outcome, warehouse, [name for name in tried if not wanted or name in wanted])
 
 
 @app.command()
@@ -139,7 +148,13 @@ def query(
         if form is Format.PARQUET and output is None and sys.stdout.isatty():
             raise UsageError("parquet is no text: give a file with --output, or a pipe")
         target = output if output is not None else sys.stdout.buffer
-        _warehouse(load_settings()).export(sql, form, target)
+        warehouse = _warehouse(load_settings())
+        if not warehouse.exists:
+            raise UsageError(
+                f"there is no warehouse in {warehouse.data_dir}: process a PDF first, or name the"
+                " folder with DEEPCOMPRESS_DATA_DIR"
+            )
+        warehouse.export(sql, form, target)
 
 
 @app.command()
@@ -167,7 +182,7 @@ def overlay(
 @app.command()
 def status() -> None:
     """Documents by state, failures with reasons, stale partitions, and what is running."""
-    with _clear_errors(), _workplace() as (_, instance, warehouse):
+    with _clear_errors(), _workplace(will_write=False) as (_, instance, warehouse):
         from deepcompress_dagster.orchestration import runs
 
         counts = warehouse.counts()
@@ -177,6 +192,13 @@ def status() -> None:
         running = runs.unfinished_runs(instance)
         busy = len(runs.documents_in(instance, running))
         typer.echo(f"runs       {len(running)} queued or running, {busy} documents")
+        cancelled = runs.cancelled_documents(instance)
+        waiting = [
+            row.document_id
+            for row in warehouse.documents(cancelled)
+            if row.status is not DocumentStatus.COMPLETE
+        ]
+        _listing("cancelled", [f"{name}: deepcompress retry takes it up" for name in waiting])
         _listing(
             "failures",
             [
@@ -191,6 +213,23 @@ def status() -> None:
                 for stale in warehouse.stale_partitions()
             ],
         )
+
+
+@app.command()
+def doctor() -> None:
+    """Look at versions, device, models, folders, locks, warehouse; exit 1 if something is amiss."""
+    with _clear_errors():
+        from deepcompress_dagster.orchestration import doctor as looking
+
+        amiss = 0
+        for finding in looking.findings(load_settings()):
+            mark = "ok" if finding.advice is None else "!!"
+            typer.echo(f"{mark}  {finding.subject}: {finding.state}")
+            if finding.advice is not None:
+                typer.echo(f"      {finding.advice}")
+                amiss += 1
+        if amiss:
+            raise typer.Exit(EXIT_FAILED)
 
 
 @models_app.command("list")
@@ -252,14 +291,29 @@ def _clear_errors() -> Iterator[None]:
         raise typer.Exit(EXIT_USAGE) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(EXIT_INTERRUPTED) from error
+    except Exception as error:
+        from deepcompress_dagster.orchestration import disk
+
+        reason = disk.explanation(error)
+        if reason is None:
+            raise
+        _notes.print(f"deepcompress: {reason}", style="red", markup=False)
+        raise typer.Exit(EXIT_USAGE) from error
 
 
 @contextmanager
-def _workplace() -> "Iterator[tuple[Settings, dg.DagsterInstance, Warehouse]]":
-    """Settings, the persistent Dagster instance and the warehouse, in agreement with each other."""
-    from deepcompress_dagster.orchestration import home
+def _workplace(
+    *, will_write: bool = True
+) -> "Iterator[tuple[Settings, dg.DagsterInstance, Warehouse]]":
+    """Settings, the persistent Dagster instance and the warehouse, in agreement with each other.
+
+    Raises UsageError where ``will_write`` and there is no room to.
+    """
+    from deepcompress_dagster.orchestration import disk, home
 
     settings = load_settings()
+    if will_write and (problem := disk.trouble(settings)):
+        raise UsageError(problem)
     logging.getLogger("dagster").setLevel(logging.ERROR)
     with home.open_instance(settings) as instance:
         yield settings, instance, _warehouse(settings)
@@ -340,8 +394,15 @@ def _progress_bar() -> "Iterator[Callable[[RunProgress], None]]":
 
 def _report(outcome: "RunOutcome", warehouse: "Warehouse", ids: Sequence[str]) -> None:
     """Say what became of the documents; leaves with an exit status unless all is well."""
+    touched = {
+        state.document_id
+        for state in warehouse.asset_states(ids)
+        if state.run_id in outcome.run_ids
+    }
     for row in warehouse.documents(ids):
         reason = outcome.failures.get(row.document_id) or row.error or ""
+        if row.status is DocumentStatus.COMPLETE and row.document_id not in touched and not reason:
+            reason = UNCHANGED
         typer.echo(f"{row.status:<10} {row.document_id}  {reason}".rstrip())
     if outcome.is_interrupted:
         _notes.print("stopped; finished pages are kept, the next run goes on from there")

@@ -386,7 +386,8 @@ class BlockUpdate:
 class DocumentTask:
     """One document to parse. ``pages`` None means all; ``finished_pages`` are not done again.
 
-    ``image_dir`` is ``<data>/images/<document_id>``.
+    ``image_dir`` is ``<data>/images/<document_id>``. ``passwords`` are tried in turn where the PDF
+    asks for one.
     """
 
     document_id: str
@@ -394,4 +395,4 @@ class DocumentTask:
     image_dir: Path
     pages: tuple[int, ...] | None = None
     finished_pages: frozenset[int] = frozenset()
-    password: str | None = field(default=None, repr=False)
+    passwords: tuple[str, ...] = field(default=(), repr=False)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -65,7 +65,7 @@ def _batch(value: Any) -> Any:
     return 0 if isinstance(value, str) and value.lower() == "auto" else value
 
 
-FolderPath = Annotated[Path, AfterValidator(_absolute)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 BatchSize = Annotated[int, BeforeValidator(_batch), Field(ge=0, le=64)]
 """1 to 64 items; 0 or ``auto`` is 1 on a CPU and the design's batch on an accelerator."""
 
@@ -86,15 +86,33 @@ class Settings(BaseSettings):
     )
 
     # Folders
-    inbox: FolderPath = Field(
+    inbox: AbsolutePath = Field(
         Path("inbox"), description="Folder watched for PDFs, read recursively; files stay there."
     )
-    data_dir: FolderPath = Field(
+    data_dir: AbsolutePath = Field(
         Path("data"),
         description="Warehouse, snapshots, kept PDFs, images and Dagster's home; on a local disk.",
     )
-    models_dir: FolderPath = Field(
+    min_free_mb: int = Field(
+        500,
+        ge=0,
+        le=1_000_000,
+        description="Room on the disk of the data folder that is left free: below, runs stop and"
+        " the sensor waits.",
+        json_schema_extra=_unit("MB"),
+    )
+    models_dir: AbsolutePath = Field(
         Path("~/.cache/deepcompress/models"), description="Where converted weights are stored."
+    )
+
+    # Encrypted PDFs
+    passwords_file: AbsolutePath | None = Field(
+        None,
+        description="Text file of passwords, `file name or pattern = password` on each line;"
+        " all that match are tried, in order.",
+    )
+    password: SecretStr | None = Field(
+        None, description="Password that is tried on every encrypted PDF, after those of the file."
     )
 
     # Models
@@ -209,6 +227,14 @@ class Settings(BaseSettings):
         ge=0.1,
         le=3600,
         description="A page that renders longer is given up and its worker killed.",
+        json_schema_extra=_unit("s"),
+    )
+    document_timeout_s: float = Field(
+        600.0,
+        ge=1,
+        le=86400,
+        description="Time that pages of a document may take without a result, in all; then the"
+        " others are given up.",
         json_schema_extra=_unit("s"),
     )
     model_timeout_s: float = Field(

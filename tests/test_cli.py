@@ -1,6 +1,7 @@
 """The command line as its users call it, in processes of its own."""
 
 import csv
+import inspect
 import io
 import json
 import os
@@ -13,6 +14,8 @@ from PIL import Image, ImageColor
 
 from deepcompress_dagster.overlay import COLOURS
 from deepcompress_dagster.records import Label
+
+from deepcompress_dagster import cli
 
 pytestmark = pytest.mark.models
 
@@ -127,7 +130,9 @@ def test_retry_runs_only_what_failed(shell):
 
 def test_processing_again_what_is_unchanged_computes_nothing(shell, samples):
     before = shell.rows("SELECT asset, run_id FROM asset_state ORDER BY ALL")
-    assert shell("process", samples / "orchard-tables.pdf").returncode == 0
+    done = shell("process", samples / "orchard-tables.pdf")
+    assert done.returncode == 0
+    assert "up to date, nothing was computed; --force" in done.stdout
     assert shell.rows("SELECT asset, run_id FROM asset_state ORDER BY ALL") == before
 
 
@@ -166,6 +171,45 @@ def test_missing_weights_are_named_with_the_command_that_gets_them(shell, sample
     done = shell("process", samples / "mill-report.pdf", models_dir=shell.folder / "none")
     assert done.returncode != 0
     assert "deepcompress models pull" in (done.stdout + done.stderr).replace("\n", " ")
+
+
+def test_a_query_without_a_warehouse_is_an_error_and_creates_nothing(tmp_path):
+    shell = Shell(tmp_path)
+    done = shell("query", "SELECT count(*) FROM documents")
+    assert done.returncode == 2
+    said = done.stderr.replace("\n", " ")
+    assert "no warehouse" in said
+    assert "DEEPCOMPRESS_DATA_DIR" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ui_listens_on_this_machine_only_unless_told_otherwise():
+    assert inspect.signature(cli.up).parameters["host"].default == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["FROM read_csv('broken.pdf')", "COPY documents TO 'out.csv'", "ATTACH 'x.db'", "INSTALL fts"],
+)
+def test_a_query_reads_the_tables_and_nothing_else(shell, sql):
+    before = sorted(shell.folder.iterdir())
+    done = shell("query", sql)
+    assert done.returncode == 2
+    assert sorted(shell.folder.iterdir()) == before
+    assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_says_what_is_amiss_and_what_to_do_by_its_status_too(tmp_path):
+    shell = Shell(tmp_path)
+    done = shell("doctor")
+    assert done.returncode == 1
+    assert "!!  inbox:" in done.stdout
+    assert "DEEPCOMPRESS_INBOX" in done.stdout
+    (tmp_path / "inbox").mkdir()
+    done = shell("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "ok  model ppocrv6-small: present" in done.stdout
+    assert not (tmp_path / "data").exists()
 
 
 def test_models_list_tells_licences_and_presence(shell):

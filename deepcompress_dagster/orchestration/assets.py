@@ -9,14 +9,17 @@ from typing import TypeAlias
 import dagster as dg
 from pydantic import Field
 
-from deepcompress_dagster.orchestration import checks, events, preview, runs
+from deepcompress_dagster.models.predictor import ModelError
+from deepcompress_dagster.orchestration import checks, disk, events, preview, runs
 from deepcompress_dagster.orchestration.decisions import Order
 from deepcompress_dagster.orchestration.partitions import documents
 from deepcompress_dagster.orchestration.resources import GpuResource, WarehouseResource
 from deepcompress_dagster.orchestration.work import Event, Outcome, Progress, Worker
+from deepcompress_dagster.pdf.passwords import load_passwords
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import ASSETS
-from deepcompress_dagster.settings import Settings
+from deepcompress_dagster.settings import Settings, SettingsError
+from deepcompress_dagster.warehouse import WarehouseBusyError, WarehouseError
 
 POOL = "gpu"
 GROUP = "documents"
@@ -132,19 +135,31 @@ def _parse(
         pages=tuple(sorted(config.pages)) or None,
         skip_unchanged=config.skip_unchanged,
     )
+    try:
+        passwords = load_passwords(settings)
+    except SettingsError as error:
+        raise _stopped(error, str(error)) from None
     worker = Worker(
         order,
         context.instance,
         house,
         gpu,
         settings,
+        passwords,
         plan=_planner(context),
         listen=progress_listener.get(),
     )
     try:
         yield from worker.run()
+    except (ModelError, WarehouseError, OSError, disk.NoRoomError) as error:
+        if reason := disk.explanation(error):
+            _note_interruption(context, runs.BY_DISK)
+            raise _stopped(error, reason) from None
+        if isinstance(error, OSError):
+            raise
+        raise _stopped(error, str(error)) from None
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-        context.instance.add_run_tags(context.run.run_id, {runs.INTERRUPTED_TAG: "true"})
+        _note_interruption(context, runs.BY_SIGNAL)
         raise
     yield from _check_outputs(context)
     context.log.info(_summary(worker))
@@ -185,6 +200,19 @@ def _summary(worker: Worker) -> str:
         f"documents: {len(outcome.committed)} committed, {len(outcome.reported)} committed before"
         f" and reported now, {len(outcome.settled)} unchanged, {len(outcome.failures)} failed;"
         f" pages: {outcome.pages}; models loaded: {loads or 'none'}"
+    )
+
+
+def _note_interruption(context: dg.AssetExecutionContext, why: str) -> None:
+    context.instance.add_run_tags(context.run.run_id, {runs.INTERRUPTED_TAG: why})
+
+
+def _stopped(error: Exception, reason: str) -> dg.Failure:
+    """What a user can mend, as its message alone: a traceback would hide what to do."""
+    return dg.Failure(
+        reason,
+        metadata={"error": type(error).__name__},
+        allow_retries=isinstance(error, WarehouseBusyError),
     )
 
 

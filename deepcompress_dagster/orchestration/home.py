@@ -32,6 +32,17 @@ STOP_TIMEOUT_S = 8.0
 """Time for a run to put its pages away after Ctrl-C, before it is killed."""
 
 
+MOST_RESTARTS = 10
+"""In an hour; what dies more often has a reason that starting it again does not mend."""
+
+CODE_SERVER_LOOK_S = 2.0
+CODE_SERVER_GONE_S = 6.0
+"""How often the code server is looked for, and how long it may be gone: a reload replaces it."""
+
+CODE_SERVER_WORDS = frozenset({"api", "grpc"})
+"""In the command line of the process that has the definitions loaded."""
+
+
 class ServeError(RuntimeError):
     """Dagster cannot be started; the message says why and what to do."""
 
@@ -56,15 +67,14 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) -> int:
     """Run UI, daemon and code server until SIGINT or SIGTERM; returns the exit status.
 
-    Raises ServeError when the port is taken or the UI does not come up.
+    When one of them dies all are started again, up to ``MOST_RESTARTS`` times in an hour. Raises
+    ServeError when the port is taken, the UI does not come up, or they die more often.
     """
     _require_free(host, port)
     settings.inbox.mkdir(parents=True, exist_ok=True)
-    _make_good(settings)
-    home = install_home(settings)
     environment = {
         **os.environ,
-        "DAGSTER_HOME": str(home),
+        "DAGSTER_HOME": str(install_home(settings)),
         "PYTHONSAFEPATH": "1",
         "DEEPCOMPRESS_INBOX": str(settings.inbox),
         "DEEPCOMPRESS_DATA_DIR": str(settings.data_dir),
@@ -72,18 +82,56 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
     }
     command = [sys.executable, "-m", "dagster", "dev", "-m", DEFINITIONS]
     command += ["--host", host, "--port", str(port)]
+    deaths: list[float] = []
     with ExitStack() as stack:
         log = _log(stack, log_file)
         stopping = _stop_signals(stack)
-        child = subprocess.Popen(  # noqa: S603
-            command, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-        stack.callback(_stop, child)
-        _wait_for_ui(child, host, port, stopping, log_file)
-        print(f"Watching {settings.inbox}; the UI is at http://{host}:{port}", flush=True)
-        while not stopping and child.poll() is None:
-            time.sleep(0.2)
-        return 0 if stopping else int(child.returncode or 0)
+        while not stopping:
+            _make_good(settings)
+            child = subprocess.Popen(  # noqa: S603
+                command, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+            try:
+                _wait_for_ui(child, host, port, stopping, log_file)
+                print(f"Watching {settings.inbox}; the UI is at http://{host}:{port}", flush=True)
+                _watch(child, stopping)
+            finally:
+                _stop(child)
+            if stopping:
+                break
+            deaths = [at for at in deaths if at > time.monotonic() - 3600] + [time.monotonic()]
+            if len(deaths) > MOST_RESTARTS:
+                raise ServeError(f"Dagster died {len(deaths)} times in an hour; see its log")
+            print("a process of Dagster died; starting it again", flush=True)
+        return 0
+
+
+def _watch(child: "subprocess.Popen[bytes]", stopping: Sequence[int]) -> None:
+    """Return when Dagster is to stop, when it has ended, or when its code server is gone.
+
+    ``dagster dev`` ends when its daemon or webserver does, and goes on without a code server for
+    ever: nothing is loaded, launched or looked at then.
+    """
+    seen_at = look_at = time.monotonic()
+    has_been_seen = False
+    while not stopping and child.poll() is None:
+        time.sleep(0.2)
+        if time.monotonic() < look_at:
+            continue
+        look_at = time.monotonic() + CODE_SERVER_LOOK_S
+        if _has_code_server(child):
+            has_been_seen, seen_at = True, time.monotonic()
+        elif has_been_seen and time.monotonic() - seen_at > CODE_SERVER_GONE_S:
+            return
+
+
+def _has_code_server(child: "subprocess.Popen[bytes]") -> bool:
+    with suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(child.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if CODE_SERVER_WORDS.issubset(process.cmdline()):
+                    return True
+    return False
 
 
 def _make_good(settings: Settings) -> None:

@@ -104,8 +104,20 @@ def _walk(
     entered.add((stat.st_dev, stat.st_ino))
     for entry in entries:
         place = (*order, entry.name)
-        if entry.is_dir() and not entry.name.startswith("."):
+        kind = _kind(entry)
+        if kind == "folder" and not entry.name.startswith("."):
             if place >= after[: len(place)]:
                 yield from _walk(Path(entry.path), place, after, entered)
-        elif is_pdf_name(entry.name) and entry.is_file() and place > after:
+        elif kind == "file" and is_pdf_name(entry.name) and place > after:
             yield Path(entry.path)
+
+
+def _kind(entry: os.DirEntry[str]) -> str | None:
+    """``folder``, ``file``, or None for a pipe, a device, or a link that leads nowhere."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        return "file" if entry.is_file() else None
+    except OSError as error:  # a link that leads to itself, a disk that fails
+        logger.warning("cannot examine %s: %s", entry.path, error.strerror)
+        return None

@@ -15,7 +15,7 @@ from deepcompress_dagster.orchestration import events, jobs, runs
 from deepcompress_dagster.orchestration.assets import FAILED_DOCUMENTS, progress_listener
 from deepcompress_dagster.orchestration.partitions import NAME, chunks, missing_partitions
 from deepcompress_dagster.orchestration.work import Event, Progress, Reporter
-from deepcompress_dagster.records import ASSETS
+from deepcompress_dagster.records import ASSETS, DocumentStatus
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse import Registration, Warehouse
@@ -56,6 +56,7 @@ def register_documents(
     One answer per path, in order; a bad file's answer carries the error.
     """
     registered = warehouse.register(paths)
+    warehouse.clear_superseded(runs.documents_in(instance, runs.unfinished_runs(instance)))
     found = {item.document_id: item.path for item in registered if item.document_id}
     new = missing_partitions(instance, found)
     instance.add_dynamic_partitions(NAME, new)
@@ -117,6 +118,8 @@ def _with_run(
         named = data.user_failure_data and data.user_failure_data.metadata.get(FAILED_DOCUMENTS)
         if isinstance(named, dg.JsonMetadataValue) and isinstance(named.data, dict):
             failures |= named.data
+        elif data.user_failure_data and data.user_failure_data.description:
+            error = data.user_failure_data.description
         elif cause := data.error:
             while cause.cause:
                 cause = cause.cause
@@ -125,7 +128,7 @@ def _with_run(
     return RunOutcome(
         run_ids=(*outcome.run_ids, result.run_id),
         success=outcome.success and result.success,
-        is_interrupted=run is not None and runs.INTERRUPTED_TAG in run.tags,
+        is_interrupted=run is not None and run.tags.get(runs.INTERRUPTED_TAG) == runs.BY_SIGNAL,
         failures={**outcome.failures, **failures},
         error=error or outcome.error,
     )
@@ -142,10 +145,12 @@ def retry_failed(
 ) -> RunOutcome:
     """Try documents again that did not come out complete: all of them, or those named.
 
+    Among them are those whose run was cancelled, which nobody takes up otherwise.
     They are taken in lots wherever they stand, and however often they were tried before.
     """
-    rows = warehouse.retryable()
-    ids = [row.document_id for row in rows if not document_ids or row.document_id in document_ids]
+    ids = [
+        name for name in retryable(instance, warehouse) if not document_ids or name in document_ids
+    ]
     busy = runs.documents_in(instance, runs.unfinished_runs(instance))
     return materialize_documents(
         instance,
@@ -154,6 +159,13 @@ def retry_failed(
         documents_per_run=documents_per_run,
         listen=listen,
     )
+
+
+def retryable(instance: dg.DagsterInstance, warehouse: "Warehouse") -> list[str]:
+    """Documents that did not come out complete, and those that were cancelled before they began."""
+    tried = [row.document_id for row in warehouse.retryable()]
+    cancelled = warehouse.documents(runs.cancelled_documents(instance) - set(tried))
+    return tried + [row.document_id for row in cancelled if row.status is DocumentStatus.REGISTERED]
 
 
 def reconcile_home(

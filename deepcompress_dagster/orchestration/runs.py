@@ -32,7 +32,10 @@ SCATTERED_TAG = "deepcompress/scattered"
 partition is only one of them."""
 
 INTERRUPTED_TAG = "deepcompress/interrupted"
-"""Set on a run that was stopped from outside; it is no attempt at its documents."""
+"""Set on a run that ended for a reason that is none of its documents': it is no attempt at them."""
+
+BY_SIGNAL, BY_DISK = "true", "disk"
+"""Values of that tag: stopped from outside, or stopped by a disk without room."""
 
 GRACE_S = 30.0
 """A run that started more recently may not have come to its lock."""
@@ -123,12 +126,40 @@ def documents_in(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord]) 
 
 
 def interruptions(instance: dg.DagsterInstance) -> Counter[str]:
-    """How often each document was in a run that was stopped from outside, of the newest runs."""
+    """How often each document was in a run that was no attempt at it, of the newest runs."""
     partitions = instance.get_dynamic_partitions(NAME)
     counted: Counter[str] = Counter()
-    for record in _records(instance, FINISHED, limit=HISTORY, tags={INTERRUPTED_TAG: "true"}):
+    for record in _records(
+        instance, FINISHED, limit=HISTORY, tags={INTERRUPTED_TAG: [BY_SIGNAL, BY_DISK]}
+    ):
         counted.update(documents_of(record.dagster_run, partitions))
     return counted
+
+
+def cancelled_documents(instance: dg.DagsterInstance) -> frozenset[str]:
+    """Documents whose newest run somebody cancelled: they wait until somebody asks for them.
+
+    Runs that a Ctrl-C or a kill ended are not among these: nobody meant their documents.
+    """
+    if not _records(instance, (dg.DagsterRunStatus.CANCELED,), limit=1):
+        return frozenset()
+    partitions = instance.get_dynamic_partitions(NAME)
+    newest_first = sorted(
+        _records(instance, FINISHED, limit=HISTORY), key=lambda record: -record.storage_id
+    )
+    decided: dict[str, bool] = {}
+    for record in newest_first:
+        if named := documents_of(record.dagster_run, partitions) - decided.keys():
+            decided |= dict.fromkeys(named, _was_cancelled(instance, record.dagster_run))
+    return frozenset(name for name, is_cancelled in decided.items() if is_cancelled)
+
+
+def _was_cancelled(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether somebody asked for the end of a run; a signal alone leaves no such event."""
+    asked = dg.DagsterEventType.PIPELINE_CANCELING
+    return run.status is dg.DagsterRunStatus.CANCELED and bool(
+        instance.all_logs(run.run_id, of_type=asked)
+    )
 
 
 def badly_ended(instance: dg.DagsterInstance, since: datetime) -> list[dg.RunRecord]:
@@ -199,11 +230,7 @@ def reap_dead_runs(
     Slots of the pool that ended runs still hold are freed, whoever found that they had ended;
     until then nothing else starts. Lock files that nobody needs any more are removed.
     """
-    dead = [
-        record.dagster_run
-        for record in _records(instance, (dg.DagsterRunStatus.STARTING, *_RUNNING))
-        if _is_dead(record, data_dir, grace_s, start_grace_s)
-    ]
+    dead = dead_runs(instance, data_dir, grace_s=grace_s, start_grace_s=start_grace_s)
     for run in dead:
         instance.report_run_failed(
             run,
@@ -213,6 +240,21 @@ def reap_dead_runs(
     _free_slots(instance)
     _remove_old_locks(data_dir, grace_s)
     return [run.run_id for run in dead]
+
+
+def dead_runs(
+    instance: dg.DagsterInstance,
+    data_dir: Path,
+    *,
+    grace_s: float = GRACE_S,
+    start_grace_s: float = START_GRACE_S,
+) -> list[dg.DagsterRun]:
+    """Runs that Dagster takes for running and whose process is gone."""
+    return [
+        record.dagster_run
+        for record in _records(instance, (dg.DagsterRunStatus.STARTING, *_RUNNING))
+        if _is_dead(record, data_dir, grace_s, start_grace_s)
+    ]
 
 
 def _free_slots(instance: dg.DagsterInstance) -> None:

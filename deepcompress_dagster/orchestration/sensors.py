@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from deepcompress_dagster.orchestration import events, ingest, jobs, runs
+from deepcompress_dagster.orchestration import disk, events, ingest, jobs, runs
 from deepcompress_dagster.orchestration.inbox import Backoff, pdfs
 from deepcompress_dagster.orchestration.partitions import (
     NAME,
@@ -25,8 +25,9 @@ from deepcompress_dagster.orchestration.partitions import (
     missing_partitions,
 )
 from deepcompress_dagster.orchestration.work import transient_error_types
+from deepcompress_dagster.pdf.passwords import load_passwords
 from deepcompress_dagster.pipeline import stages
-from deepcompress_dagster.settings import Settings
+from deepcompress_dagster.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -128,6 +129,15 @@ def missing_models(settings: Settings) -> str | None:
     return None
 
 
+def lacking(settings: Settings) -> str | None:
+    """What every run would fail of, and how to mend it: models, or a file of passwords."""
+    try:
+        load_passwords(settings)
+    except SettingsError as error:
+        return str(error)
+    return missing_models(settings)
+
+
 class Tick:
     """One look at runs, inbox and warehouse."""
 
@@ -139,7 +149,7 @@ class Tick:
         *,
         backoff: Backoff,
         warn: Callable[[str], object],
-        lacks: Callable[[Settings], str | None] = missing_models,
+        lacks: Callable[[Settings], str | None] = lacking,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -164,19 +174,25 @@ class Tick:
         room = self._settings.max_queued_runs - len(unfinished)
         if not inbox.is_dir():
             return _skip(Cursor("", ended_until), f"the inbox {inbox} is missing: create it")
+        if full := disk.trouble(self._settings):
+            return _skip(Cursor(cursor.after, ended_until), full)
         if room <= 0:
             reason = f"{len(unfinished)} runs are queued or running already"
             return _skip(Cursor(cursor.after, ended_until), reason)
         intake = self._take_in(cursor.after)
         self._warehouse.publish()
-        rows = [row for row in self._pending() if row.document_id not in busy]
+        pending = [row for row in self._pending() if row.document_id not in busy]
+        cancelled = runs.cancelled_documents(self._instance) if pending else frozenset()
+        rows = [row for row in pending if row.document_id not in cancelled]
+        held = len(pending) - len(rows)
+        self._warehouse.clear_superseded(busy)
         new, reported = self._announce(intake.registered, rows)
         partitions = [*self._instance.get_dynamic_partitions(NAME), *new]
         lack = self._lacks(self._settings) if rows else None
         lots = batches(rows, partitions, self._settings.documents_per_run)
         wanted = () if lack else (self._request(lot, partitions) for lot in lots)
         requests = list(islice(filter(None, wanted), room))
-        idle = lack or f"nothing new; {len(busy)} documents are in work"
+        idle = lack or f"nothing new; {len(busy)} documents are in work{_held_back(held)}"
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else idle,
@@ -259,7 +275,11 @@ class Tick:
         tags = jobs.run_tags(document_ids, partitions)
         batch = tags[jobs.BATCH_TAG]
         earlier = self._instance.get_run_records(dg.RunsFilter(tags={jobs.BATCH_TAG: batch}))
-        failed = [run for run in earlier if runs.INTERRUPTED_TAG not in run.dagster_run.tags]
+        failed = [
+            run
+            for run in earlier
+            if run.dagster_run.tags.get(runs.INTERRUPTED_TAG) != runs.BY_SIGNAL
+        ]
         if failed:
             since = self._now() - failed[0].update_timestamp.timestamp()
             if since < wait_after(len(failed)):
@@ -269,6 +289,12 @@ class Tick:
             run_config=jobs.run_config(document_ids, skip_unchanged=True),
             tags=tags,
         )
+
+
+def _held_back(count: int) -> str:
+    if not count:
+        return ""
+    return f"; {count} wait since their run was cancelled: `deepcompress retry` takes them up"
 
 
 def _skip(cursor: Cursor, reason: str) -> dg.SensorResult:

@@ -11,14 +11,17 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
 
 from deepcompress_dagster.orchestration import checks, decisions, events, preview
 from deepcompress_dagster.orchestration.decisions import Decision, Order
+from deepcompress_dagster.orchestration.disk import require_room
 from deepcompress_dagster.orchestration.partitions import chunks
 from deepcompress_dagster.orchestration.resources import GpuResource
+from deepcompress_dagster.pdf.passwords import Passwords
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import (
     ASSETS,
@@ -112,8 +115,15 @@ class StoredRegions:
 class Staging:
     """Puts finished pages away in groups: the first of a run at once, the others by the second."""
 
-    def __init__(self, warehouse: "Warehouse", run_id: str, versions: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        warehouse: "Warehouse",
+        run_id: str,
+        versions: Mapping[str, str],
+        require_room: Callable[[], None],
+    ) -> None:
         self._warehouse = warehouse
+        self._require_room = require_room
         self._run_id = run_id
         self._versions = versions
         self._opened: list[DocumentOpened] = []
@@ -125,10 +135,11 @@ class Staging:
         self._opened.append(event)
 
     def finished(self, page: PageResult) -> None:
-        """A page is through."""
+        """A page is through. Raises what ``require_room`` raises, once it is put away."""
         self._pages.append(page)
         if time.monotonic() - self._flushed_at >= STAGE_SECONDS:
             self.flush()
+            self._require_room()
 
     def flush(self) -> None:
         """Put away what waits, and publish it when a publication is due."""
@@ -194,6 +205,7 @@ class Worker:
         warehouse: "Warehouse",
         gpu: GpuResource,
         settings: Settings,
+        passwords: Passwords,
         plan: Callable[[str, Collection[str]], None],
         listen: Callable[[Progress], None],
     ) -> None:
@@ -208,6 +220,8 @@ class Worker:
         self._reporter = Reporter(instance, warehouse, self.model_loads)
         self._progress = Progress(documents=len(order.document_ids))
         self._lost: dict[str, str] = {}
+        self._file_names: Mapping[str, str] = {}
+        self._passwords = passwords
         self.outcome = Outcome()
 
     def model_loads(self) -> Mapping[str, int]:
@@ -217,8 +231,8 @@ class Worker:
     def run(self) -> Iterator[Event]:
         """Report what was committed before, compute the rest, commit it and report that.
 
-        Raises what the stream and the warehouse raise. The failure of a document is not raised
-        but put on record in ``outcome``.
+        Raises what the stream and the warehouse raise, and NoRoomError where the disk is full. The
+        failure of a document is not raised but put on record in ``outcome``.
         """
         groups: defaultdict[tuple[str, ...], dict[str, Decision]] = defaultdict(dict)
         try:
@@ -230,6 +244,7 @@ class Worker:
                 else:
                     self._done_before(document_id, decision)
             if groups:
+                require_room(self._settings)
                 with self._gpu.parser(self._settings) as parser:
                     for assets, chosen in groups.items():
                         yield from self._compute(parser, assets, chosen)
@@ -241,6 +256,7 @@ class Worker:
     def _decisions(self) -> Iterator[tuple[str, Decision]]:
         ids = self._order.document_ids
         rows = {row.document_id: row for row in self._warehouse.documents(ids)}
+        self._file_names = {name: row.file_name for name, row in rows.items()}
         held = self._warehouse.asset_states(ids)
         states: defaultdict[str, dict[str, AssetState]] = defaultdict(dict)
         for state in held:
@@ -283,7 +299,9 @@ class Worker:
         self, parser: "Parser", assets: tuple[str, ...], chosen: Mapping[str, Decision]
     ) -> Iterator[Event]:
         versions = {asset: self._order.versions[asset] for asset in assets}
-        staging = Staging(self._warehouse, self._order.run_id, versions)
+        staging = Staging(
+            self._warehouse, self._order.run_id, versions, partial(require_room, self._settings)
+        )
         tasks = self._tasks(versions, chosen)
         try:
             with closing(parser.parse(tasks, assets, self._stored_regions(chosen))) as stream:
@@ -332,6 +350,7 @@ class Worker:
                     self._warehouse.image_dir(document_id),
                     chosen[document_id].pages,
                     self._warehouse.finished_pages(document_id, versions),
+                    self._passwords.for_name(self._file_names[document_id]),
                 )
 
     def _finish(self, result: DocumentResult, versions: Mapping[str, str]) -> Iterator[Event]:

@@ -34,6 +34,11 @@ TRAILER_BYTES = 4096
 REBUILD_LIMIT = 256 * 1024 * 1024
 """Largest file, in bytes, that is read into memory to rebuild its cross-references."""
 
+HOW_TO_UNLOCK = (
+    "put a line `file name or pattern = password` into the file that DEEPCOMPRESS_PASSWORDS_FILE "
+    "names, or set DEEPCOMPRESS_PASSWORD; then run `deepcompress retry`"
+)
+
 MAX_OUTLINE = 20_000
 """Entries of an outline that are kept."""
 
@@ -58,24 +63,34 @@ _SIGNATURES: Sequence[tuple[bytes, str]] = (
 )
 
 
-def open_document(path: Path, password: str | None = None) -> Any:
+def open_document(path: Path, passwords: tuple[str, ...] = ()) -> Any:
     """The opened ``pymupdf.Document``, authenticated and with at least one page.
 
     Raises FileVanished, Unreadable, EmptyFile, NotAPdf, Encrypted, Damaged, NoPages or OutOfMemory.
     """
     _check_header(path)
-    with reading(f"{path.name} is damaged and cannot be repaired", Damaged):
-        document = pymupdf.open(path, filetype="pdf")
+    with reading(f"{path.name} is damaged and cannot be repaired; get a complete copy", Damaged):
+        document = _opened(path)
         if not document.is_pdf:
             raise NotAPdf(f"{path.name} is not a PDF; remove it or convert it")
-        _unlock(document, path, password)
+        _unlock(document, path, passwords)
         if document.page_count == 0 and not document.is_repaired:
-            document = _rebuilt(document, path, password)
+            document = _rebuilt(document, path, passwords)
         if document.page_count > 0:
             return document
     if document.is_repaired:
         raise Damaged(f"{path.name} is damaged: no page could be recovered; get a complete copy")
     raise NoPages(f"{path.name} has no pages; look at the program that wrote it")
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return pymupdf.open(path, filetype="pdf")
+    except pymupdf.FileDataError as error:
+        raise Damaged(
+            f"{path.name} is damaged and cannot be repaired: it holds no PDF objects that can be"
+            " read; get a complete copy"
+        ) from error
 
 
 def _check_header(path: Path) -> None:
@@ -118,16 +133,16 @@ def _is_text(head: bytes) -> bool:
     return True
 
 
-def _unlock(document: Any, path: Path, password: str | None) -> None:
+def _unlock(document: Any, path: Path, passwords: tuple[str, ...]) -> None:
     if not document.needs_pass:
         return
-    if password is None:
-        raise Encrypted(f"{path.name} needs a password; give one, or a copy without protection")
-    if not document.authenticate(password):
-        raise Encrypted(f"{path.name} needs a password and the one given does not open it")
+    if any(document.authenticate(password) for password in passwords):
+        return
+    problem = "and none that was given opens it" if passwords else "and none was given"
+    raise Encrypted(f"{path.name} needs a password {problem}; {HOW_TO_UNLOCK}")
 
 
-def _rebuilt(document: Any, path: Path, password: str | None) -> Any:
+def _rebuilt(document: Any, path: Path, passwords: tuple[str, ...]) -> Any:
     """The document read again with its cross-reference pointers hidden, if that finds pages.
 
     MuPDF believes a cross-reference table that parses, also one that leads nowhere; without a
@@ -138,7 +153,7 @@ def _rebuilt(document: Any, path: Path, password: str | None) -> Any:
     rebuilt = pymupdf.open(
         stream=path.read_bytes().replace(b"startxref", b"startnone"), filetype="pdf"
     )
-    _unlock(rebuilt, path, password)
+    _unlock(rebuilt, path, passwords)
     if rebuilt.page_count == 0:
         return document
     document.close()
@@ -232,20 +247,20 @@ def _field(value: str | None) -> str | None:
 class DocumentCache:
     """The last few documents of a worker, kept open.
 
-    An entry is good for one state of the file: path, modification time, size and password.
+    An entry is good for one state of the file: path, modification time, size and passwords.
     """
 
     def __init__(self, limit: int = 4) -> None:
         self._limit = limit
-        self._documents: OrderedDict[tuple[Path, int, int, str | None], Any] = OrderedDict()
+        self._documents: OrderedDict[tuple[Path, int, int, tuple[str, ...]], Any] = OrderedDict()
 
-    def get(self, path: Path, password: str | None = None) -> Any:
+    def get(self, path: Path, passwords: tuple[str, ...] = ()) -> Any:
         """The opened document. Raises what ``open_document`` raises."""
-        key = (*_state(path), password)
+        key = (*_state(path), passwords)
         document = self._documents.pop(key, None)
         if document is None:
             self.forget(path)
-            document = open_document(path, password)
+            document = open_document(path, passwords)
         self._documents[key] = document
         if len(self._documents) > self._limit:
             _, oldest = self._documents.popitem(last=False)

@@ -99,6 +99,12 @@ class PageTimeout(PdfError):
     error_type = "page_timeout"
 
 
+class GivenUp(PdfError):
+    """Pages of the document took too much time without a result, so the others are not tried."""
+
+    error_type = "given_up"
+
+
 class WorkerDied(PdfError):
     """The worker process ended while it held the task: a crash, or killed from outside."""
 

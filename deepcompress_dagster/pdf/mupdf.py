@@ -47,6 +47,9 @@ def _import() -> Any:
 
 pymupdf: Any = _import()
 
+_PREFIX = re.compile(r"^code=\d+: ")
+"""MuPDF's number of the kind of error; it tells a reader nothing."""
+
 _ALLOCATION_FAILED = re.compile(r"\b(malloc|calloc|realloc|out of memory|bad_alloc)\b")
 
 
@@ -65,7 +68,7 @@ def reading(what: str, failure: Callable[[str], PdfError]) -> Iterator[None]:
     except MemoryError as error:
         raise OutOfMemory(_memory_message(what)) from error
     except Exception as error:
-        reason = one_line(str(error)) or type(error).__name__
+        reason = _PREFIX.sub("", one_line(str(error))) or type(error).__name__
         if _ALLOCATION_FAILED.search(reason):
             raise OutOfMemory(_memory_message(what)) from error
         raise failure(f"{what}: {reason}") from error

@@ -11,21 +11,21 @@ from deepcompress_dagster.records import BBox
 _documents = document.DocumentCache()
 
 
-def open_pdf(path: Path, password: str | None, max_pages: int) -> DocumentInfo:
+def open_pdf(path: Path, passwords: tuple[str, ...], max_pages: int) -> DocumentInfo:
     """What the document says of itself. Raises PdfError."""
     pymupdf.TOOLS.reset_mupdf_warnings()
-    return document.describe(_documents.get(path, password), path, max_pages)
+    return document.describe(_documents.get(path, passwords), path, max_pages)
 
 
-def render_page(path: Path, password: str | None, request: RenderRequest) -> PageContent:
+def render_page(path: Path, passwords: tuple[str, ...], request: RenderRequest) -> PageContent:
     """Render a page into its slot. Raises PdfError."""
     pymupdf.TOOLS.reset_mupdf_warnings()
-    return render.render_page(_documents.get(path, password), request)
+    return render.render_page(_documents.get(path, passwords), request)
 
 
 def find_tables(
-    path: Path, password: str | None, page_number: int, boxes: Sequence[BBox]
+    path: Path, passwords: tuple[str, ...], page_number: int, boxes: Sequence[BBox]
 ) -> list[FoundTable | None]:
     """The table in each box of a page. Raises PdfError."""
     pymupdf.TOOLS.reset_mupdf_warnings()
-    return tables.find_tables(_documents.get(path, password), page_number, boxes)
+    return tables.find_tables(_documents.get(path, passwords), page_number, boxes)

@@ -5,7 +5,10 @@ waits for a free worker. A call that fails costs its own document or page only.
 """
 
 import itertools
+import math
 import os
+import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +25,7 @@ from deepcompress_dagster.pdf.content import (
     RenderRequest,
 )
 from deepcompress_dagster.pdf.errors import (
+    GivenUp,
     OpenTimeout,
     OutOfMemory,
     PageTimeout,
@@ -85,14 +89,24 @@ class PdfWorkers:
     """
 
     def __init__(
-        self, *, workers: int, timeout_s: float, memory_mb: int, max_pages: int, slot_dir: Path
+        self,
+        *,
+        workers: int,
+        timeout_s: float,
+        memory_mb: int,
+        max_pages: int,
+        slot_dir: Path,
+        document_timeout_s: float = math.inf,
     ) -> None:
         """``timeout_s`` is the deadline of each call, ``memory_mb`` what a worker may take (Linux).
 
         A worker is replaced after ``max_pages`` calls. ``slot_dir`` holds pixels where shared
-        memory is short. Workers start when they are first needed.
+        memory is short. A document on which calls that died or missed their deadline took
+        ``document_timeout_s`` in all is given up. Workers start when they are first needed.
         """
         self._timeout_s = timeout_s
+        self._document_timeout_s = document_timeout_s
+        self._lost_s: defaultdict[Path, float] = defaultdict(float)
         self._pool = WorkerPool(
             workers=workers, timeout_s=timeout_s, memory_mb=memory_mb, max_tasks=max_pages
         )
@@ -120,14 +134,14 @@ class PdfWorkers:
         return self.slots.in_use
 
     def open(
-        self, path: Path, password: str | None = None, *, max_pages: int = DEFAULT_MAX_PAGES
+        self, path: Path, passwords: tuple[str, ...] = (), *, max_pages: int = DEFAULT_MAX_PAGES
     ) -> DocumentInfo:
-        """What the document says of itself.
+        """What the document says of itself; ``passwords`` are tried in turn where it asks for one.
 
         Raises PdfError: FileVanished, Unreadable, EmptyFile, NotAPdf, Encrypted, Damaged, NoPages,
         TooManyPages, OutOfMemory, OpenTimeout or WorkerDied.
         """
-        info: DocumentInfo = self._call(path.name, "open_pdf", path, password, max_pages)
+        info: DocumentInfo = self._call(path.name, "open_pdf", path, passwords, max_pages)
         return info
 
     def render(
@@ -139,22 +153,22 @@ class PdfWorkers:
         max_pixels: int,
         image_path: Path | None,
         jpeg_quality: int,
-        password: str | None = None,
+        passwords: tuple[str, ...] = (),
     ) -> RenderedPage:
         """Render a page; with ``image_path`` also write it there as JPEG, whole or not at all.
 
-        The caller releases the result. Raises PdfError: PageFailed, PageTimeout, OutOfMemory,
-        NoRoom, WorkerDied, or what ``open`` raises.
+        The caller releases the result. Raises PdfError: PageFailed, PageTimeout, GivenUp,
+        OutOfMemory, NoRoom, WorkerDied, or what ``open`` raises.
         """
         image = _page_image(image_path, jpeg_quality)
         slot = self.slots.take()
         try:
             try:
-                content = self._render(path, password, page_number, dpi, max_pixels, slot, image)
+                content = self._render(path, passwords, page_number, dpi, max_pixels, slot, image)
             except SlotFull:
                 self.slots.give_back(slot, keep=False)
                 slot = self.slots.take(on_disk=True)
-                content = self._render(path, password, page_number, dpi, max_pixels, slot, image)
+                content = self._render(path, passwords, page_number, dpi, max_pixels, slot, image)
             return RenderedPage(content, slot, self.slots)
         except BaseException:
             self.slots.give_back(slot)
@@ -167,15 +181,16 @@ class PdfWorkers:
         path: Path,
         page_number: int,
         boxes: Sequence[BBox],
-        password: str | None = None,
+        passwords: tuple[str, ...] = (),
     ) -> list[FoundTable | None]:
         """The table in each box (points as displayed), None where the finder sees none.
 
-        Raises PdfError: PageFailed, PageTimeout, OutOfMemory, WorkerDied, or what ``open`` raises.
+        Raises PdfError: PageFailed, PageTimeout, GivenUp, OutOfMemory, WorkerDied, or what ``open``
+        raises.
         """
         label = f"page {page_number}"
         tables: list[FoundTable | None] = self._call(
-            label, "find_tables", path, password, page_number, tuple(boxes)
+            label, "find_tables", path, passwords, page_number, tuple(boxes)
         )
         return tables
 
@@ -187,7 +202,7 @@ class PdfWorkers:
     def _render(
         self,
         path: Path,
-        password: str | None,
+        passwords: tuple[str, ...],
         page_number: int,
         dpi: float,
         max_pixels: int,
@@ -196,13 +211,16 @@ class PdfWorkers:
     ) -> PageContent:
         request = RenderRequest(page_number, dpi, max_pixels, slot.path, image)
         label = f"page {page_number}"
-        content: PageContent = self._call(label, "render_page", path, password, request)
+        content: PageContent = self._call(label, "render_page", path, passwords, request)
         return content
 
-    def _call(self, label: str, task: str, *args: Any) -> Any:
+    def _call(self, label: str, task: str, path: Path, *args: Any) -> Any:
+        self._give_up_if_hopeless(label, path)
+        started = time.monotonic()
         try:
-            return self._pool.call(f"{_TASKS}:{task}", *args)
+            return self._pool.call(f"{_TASKS}:{task}", path, *args)
         except TaskTimeout as error:
+            self._lost_s[path] += self._timeout_s
             kind = OpenTimeout if task == "open_pdf" else PageTimeout
             raise kind(
                 f"{label} took longer than {self._timeout_s:g} s and was given up; "
@@ -214,7 +232,17 @@ class PdfWorkers:
                 "raise DEEPCOMPRESS_WORKER_MEMORY_MB"
             ) from error
         except WorkerDied as error:
+            self._lost_s[path] += min(time.monotonic() - started, self._timeout_s)
             raise WorkerDied(f"{label}: {error}") from error
+
+    def _give_up_if_hopeless(self, label: str, path: Path) -> None:
+        """One page may take its time; ten thousand such pages would take it from everyone else."""
+        lost = self._lost_s[path]
+        if lost >= self._document_timeout_s:
+            raise GivenUp(
+                f"{label} was not tried: other pages of this document took {lost:.0f} s without a"
+                " result; raise DEEPCOMPRESS_DOCUMENT_TIMEOUT_S if it deserves more"
+            )
 
 
 def _page_image(path: Path | None, quality: int) -> PageImage | None:

@@ -109,6 +109,7 @@ class Parser:
         self._workers = PdfWorkers(
             workers=self._render_workers(),
             timeout_s=settings.page_timeout_s,
+            document_timeout_s=settings.document_timeout_s,
             memory_mb=settings.worker_memory_mb,
             max_pages=settings.worker_max_pages,
             slot_dir=slot_dir,
@@ -215,11 +216,11 @@ class Parser:
     def _open(self, task: DocumentTask) -> DocumentInfo:
         limit = self._settings.max_pages
         try:
-            return self._workers.open(task.path, task.password, max_pages=limit)
+            return self._workers.open(task.path, task.passwords, max_pages=limit)
         except PdfError as error:
             if not error.transient:
                 raise
-        return self._workers.open(task.path, task.password, max_pages=limit)
+        return self._workers.open(task.path, task.passwords, max_pages=limit)
 
     def _size(self, item: _Opened | PageJob) -> int:
         """Bytes that a page's pixels will take."""
@@ -336,7 +337,7 @@ class Parser:
                 max_pixels=self._settings.max_page_pixels,
                 image_path=job.image_path,
                 jpeg_quality=self._settings.jpeg_quality,
-                password=job.document.password,
+                passwords=job.document.passwords,
             )
             for job in batch
         ]
@@ -359,7 +360,7 @@ class Parser:
                 job.page.document.path,
                 job.page.page_number,
                 job.boxes,
-                password=job.page.document.password,
+                passwords=job.page.document.passwords,
             )
             for job in batch
         ]

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from deepcompress_dagster.warehouse.errors import (
+    DiskError,
     NewerSchemaError,
     NothingStagedError,
     NotMaterializedError,
@@ -23,6 +24,7 @@ from deepcompress_dagster.warehouse.types import (
     DocumentSummary,
     Failure,
     FileStat,
+    Health,
     Registration,
     StalePartition,
 )
@@ -35,12 +37,14 @@ if TYPE_CHECKING:
 __all__ = [
     "AssetState",
     "CommittedDocument",
+    "DiskError",
     "DocumentQuality",
     "DocumentRow",
     "DocumentSummary",
     "Failure",
     "FileStat",
     "Format",
+    "Health",
     "NewerSchemaError",
     "NotMaterializedError",
     "NothingStagedError",

@@ -262,7 +262,8 @@ def _replace_errors(
     conn.execute(
         """
         INSERT INTO errors BY NAME
-        SELECT * EXCLUDE (asset, version), list(asset ORDER BY asset) AS assets, false AS is_fatal
+        SELECT * EXCLUDE (asset, version), list(DISTINCT asset ORDER BY asset) AS assets,
+            false AS is_fatal
         FROM staging.errors
         WHERE document_id = ? AND list_contains(?, version)
         GROUP BY ALL

@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 
+from deepcompress_dagster.warehouse.errors import DiskError
 from deepcompress_dagster.warehouse.files import replace_synced
 from deepcompress_dagster.warehouse.lock import FileLock
 from deepcompress_dagster.warehouse.migration import initialize, migrate
@@ -39,7 +40,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """One transaction: committed when the block ends; closing undoes it when it raises."""
-        with self.lock.hold(), self._open() as conn:
+        with self.lock.hold(), self._disk_errors(), self._open() as conn:
             conn.execute("BEGIN")
             yield conn
             conn.execute("COMMIT")
@@ -48,9 +49,9 @@ class Database:
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """The committed state of now, read-only; writers wait while the block runs."""
         if not (self._is_prepared and self.path.exists()):
-            with self.lock.hold(), self._open():
+            with self.lock.hold(), self._disk_errors(), self._open():
                 self._is_prepared = True
-        with self.lock.hold(shared=True):
+        with self.lock.hold(shared=True), self._disk_errors():
             conn = duckdb.connect(self.path, read_only=True, config=self.config)
             try:
                 yield conn
@@ -60,7 +61,7 @@ class Database:
     def settle(self) -> None:
         """Bring everything committed into the file itself, and write the file anew where most of
         it is free. The caller holds the lock."""
-        with self._open() as conn:
+        with self._disk_errors(), self._open() as conn:
             conn.execute("CHECKPOINT")
             is_sparse = _is_sparse(conn)
         if is_sparse and self.is_settled:
@@ -70,6 +71,17 @@ class Database:
     def is_settled(self) -> bool:
         """Whether the file holds everything, and nothing waits in a log beside it."""
         return not any(self.path.parent.glob(f"{self.path.name}.wal*"))
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        """What DuckDB says when it cannot read or write the file, as an error of ours."""
+        try:
+            yield
+        except (duckdb.IOException, duckdb.FatalException) as error:
+            raise DiskError(
+                f"{self.path} cannot be read or written: {error}; make room on its disk or mend"
+                " it, nothing that was committed is lost"
+            ) from error
 
     @contextmanager
     def _open(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -94,14 +106,14 @@ class Database:
 
     def _compact(self) -> None:
         new = self._fresh("warehouse.compact")
-        conn = duckdb.connect(config=self.config)
         try:
-            conn.execute(f"ATTACH {quoted(str(self.path))} AS old (READ_ONLY)")
-            conn.execute(f"ATTACH {quoted(str(new))} AS new")
-            conn.execute("COPY FROM DATABASE old TO new")
+            with self._disk_errors(), duckdb.connect(config=self.config) as conn:
+                conn.execute(f"ATTACH {quoted(str(self.path))} AS old (READ_ONLY)")
+                conn.execute(f"ATTACH {quoted(str(new))} AS new")
+                conn.execute("COPY FROM DATABASE old TO new")
+            replace_synced(new, self.path)
         finally:
-            conn.close()
-        replace_synced(new, self.path)
+            new.unlink(missing_ok=True)
 
     def _fresh(self, name: str) -> Path:
         """A path for a temporary file, cleared of what a killed process left."""
@@ -109,6 +121,12 @@ class Database:
         for leftover in self._temporary.glob(f"{name}*"):
             leftover.unlink()
         return self._temporary / name
+
+
+def free_blocks(conn: duckdb.DuckDBPyConnection) -> float:
+    """Share of the file's blocks that hold nothing."""
+    total, free = only_row(conn, "SELECT total_blocks, free_blocks FROM pragma_database_size()")
+    return free / total if total else 0.0
 
 
 def _is_sparse(conn: duckdb.DuckDBPyConnection) -> bool:

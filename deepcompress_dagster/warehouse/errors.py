@@ -9,6 +9,10 @@ class WarehouseBusyError(WarehouseError):
     """Another process held the writer lock for longer than the time limit."""
 
 
+class DiskError(WarehouseError):
+    """A file of the warehouse cannot be read or written: no room, no permission, or damage."""
+
+
 class NewerSchemaError(WarehouseError):
     """The file was written by a newer release than this one."""
 

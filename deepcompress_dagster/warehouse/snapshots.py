@@ -70,7 +70,7 @@ class Snapshots:
         if not (force or anew or self._is_due()):
             return False
         with self._database.lock.hold():
-            if not anew and (self._is_published() or not (force or self._is_due())):
+            if not anew and (self.is_current or not (force or self._is_due())):
                 return False
             self._publish()
             return True
@@ -83,7 +83,7 @@ class Snapshots:
         """
         problem: Exception | None = None
         for attempt in range(_OPEN_ATTEMPTS):
-            if not self._is_sound():
+            if not self.is_sound:
                 self.publish(force=True)
             try:
                 return duckdb.connect(
@@ -106,9 +106,12 @@ class Snapshots:
         generation = self._next_generation()
         target = self._path(generation)
         temporary = target.with_suffix(".part")
-        clone(self._database.path, temporary)
-        temporary.chmod(0o444)
-        replace_synced(temporary, target)
+        try:
+            clone(self._database.path, temporary)
+            temporary.chmod(0o444)
+            replace_synced(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
         replace_link(self.link, target)
         self._tidy(generation)
         self._write(
@@ -148,16 +151,25 @@ class Snapshots:
         pause = self._clock() - last.at
         return not 0 <= pause < max(_SHORTEST_PAUSE_S, _PAUSE_PER_PUBLISH * last.seconds)
 
-    def _is_published(self) -> bool:
+    @property
+    def published_at(self) -> float | None:
+        """When the newest snapshot was published, in seconds since 1970."""
+        last = self._read()
+        return last.at if last else None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the newest snapshot holds everything that is committed."""
         last = self._read()
         return (
             last is not None
-            and self._is_sound()
+            and self.is_sound
             and self._database.is_settled
             and _fingerprint_or_none(self._database.path) == last.source
         )
 
-    def _is_sound(self) -> bool:
+    @property
+    def is_sound(self) -> bool:
         """Whether the link leads to the snapshot that was published last, as it was then."""
         last = self._read()
         if last is None or last.schema != SCHEMA_VERSION:

@@ -7,7 +7,7 @@ left are thus used again only where they would come out the same.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import duckdb
@@ -143,6 +143,20 @@ def clear(conn: duckdb.DuckDBPyConnection, document_id: str, assets: Iterable[st
                 f"DELETE FROM {table.name} WHERE document_id = ? AND asset = ?",
                 [document_id, asset],
             )
+
+
+def superseded(conn: duckdb.DuckDBPyConnection, but: Collection[str]) -> list[str]:
+    """Documents with staged pages that are not current any more, without those of ``but``."""
+    rows = conn.execute(
+        """
+        SELECT DISTINCT f.document_id FROM staging.finished f
+        JOIN documents d ON d.document_id = f.document_id
+        WHERE NOT d.is_current AND NOT list_contains($but::VARCHAR[], f.document_id)
+        ORDER BY ALL
+        """,
+        {"but": list(but)},
+    ).fetchall()
+    return [document_id for (document_id,) in rows]
 
 
 def concerned(stage_name: str, assets: Sequence[str]) -> tuple[str, ...]:

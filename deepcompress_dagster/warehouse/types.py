@@ -120,6 +120,23 @@ class StalePartition:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """The state of the file and of the newest snapshot.
+
+    ``free_share`` is that of the file's blocks. ``published_at`` is in seconds since 1970, None
+    without a snapshot; a snapshot is sound as long as nobody touched it, and current while it holds
+    all that is committed.
+    """
+
+    schema_version: int
+    bytes: int
+    free_share: float
+    published_at: float | None
+    is_snapshot_sound: bool
+    is_snapshot_current: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentSummary:
     """Figures about one committed document for checks, metadata and previews.
 

@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from deepcompress_dagster.records import (
+    ASSETS,
     BlockUpdate,
     DocumentOpened,
     DocumentResult,
@@ -27,11 +28,12 @@ from deepcompress_dagster.warehouse import (
     registration,
     staging,
 )
-from deepcompress_dagster.warehouse.database import Database
+from deepcompress_dagster.warehouse.database import Database, free_blocks
 from deepcompress_dagster.warehouse.errors import QueryError, WarehouseError
 from deepcompress_dagster.warehouse.kept import KeptFile, KeptPdfs, UnreadableFileError
 from deepcompress_dagster.warehouse.quality import DocumentQuality
 from deepcompress_dagster.warehouse.snapshots import Snapshots
+from deepcompress_dagster.warehouse.sql import only_row
 from deepcompress_dagster.warehouse.types import (
     AssetState,
     CommittedDocument,
@@ -39,6 +41,7 @@ from deepcompress_dagster.warehouse.types import (
     DocumentSummary,
     Failure,
     FileStat,
+    Health,
     Registration,
     StalePartition,
 )
@@ -74,6 +77,25 @@ class Warehouse:
     def snapshot_path(self) -> Path:
         """The link to the newest snapshot, for any DuckDB client."""
         return self._snapshots.link
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever written here; most methods make the file where it is not."""
+        return self._database.path.exists()
+
+    def health(self) -> Health:
+        """The state of the file and of the newest snapshot. Nothing is published."""
+        with self._database.read() as conn:
+            (version,) = only_row(conn, "SELECT max(version) FROM schema_version")
+            free_share = free_blocks(conn)
+        return Health(
+            schema_version=version,
+            bytes=self._database.path.stat().st_size,
+            free_share=free_share,
+            published_at=self._snapshots.published_at,
+            is_snapshot_sound=self._snapshots.is_sound,
+            is_snapshot_current=self._snapshots.is_current,
+        )
 
     # Registration
 
@@ -201,6 +223,19 @@ class Warehouse:
         """
         with self._database.write() as conn:
             staging.stage(conn, run_id, versions, opened, pages, self._now())
+
+    def clear_superseded(self, in_work: Collection[str]) -> list[str]:
+        """Forget the staged pages of documents that are not current any more: which they were.
+
+        Those ``in_work`` keep theirs: their run is about to commit them.
+        """
+        with self._database.read() as conn:
+            gone = staging.superseded(conn, in_work)
+        if gone:
+            with self._database.write() as conn:
+                for document_id in gone:
+                    staging.clear(conn, document_id, ASSETS)
+        return gone
 
     def outline(self, document_id: str, versions: Mapping[str, str]) -> list[OutlineBlock]:
         """The staged text of a document in reading order, for the document pass.

@@ -10,6 +10,7 @@ from bench import Bench, FakeGpu, FakeParser
 
 from deepcompress_dagster.orchestration import runs, work
 from deepcompress_dagster.orchestration.decisions import Order
+from deepcompress_dagster.pdf.passwords import Passwords
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings
@@ -355,6 +356,7 @@ def test_a_run_that_is_abandoned_between_events_leaves_nothing_open(
         bench.warehouse,
         FakeGpu(),
         settings,
+        Passwords(),
         plan=lambda *_: None,
         listen=lambda _: None,
     )

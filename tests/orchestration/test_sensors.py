@@ -13,7 +13,7 @@ import pytest
 from bench import Bench, FakeParser, write_pdf
 from dagster._core.test_utils import create_run_for_test
 
-from deepcompress_dagster.orchestration import jobs, runs, sensors, work
+from deepcompress_dagster.orchestration import ingest, jobs, runs, sensors, work
 from deepcompress_dagster.orchestration.inbox import Backoff
 from deepcompress_dagster.orchestration.sensors import Cursor, Tick
 from deepcompress_dagster.records import ASSETS, DocumentStatus
@@ -424,3 +424,79 @@ def test_the_sensor_runs_from_the_start_and_asks_through_dagster(
         data = sensor.evaluate_tick(context)
     assert len(data.run_requests or ()) == 1
     assert data.dynamic_partitions_requests
+
+
+def cancel(daemon: Daemon, requests: list[dg.RunRequest]) -> None:
+    """What the UI's Terminate does to runs that wait in the queue."""
+    for run in daemon.queue(requests):
+        daemon.bench.instance.report_run_canceling(run)
+        daemon.bench.instance.report_run_canceled(run)
+
+
+def test_a_cancelled_document_waits_until_somebody_asks_for_it(daemon: Daemon) -> None:
+    write_pdf(daemon.settings.inbox / "a.pdf")
+    cancel(daemon, daemon.tick())
+    daemon.later = 4000
+    assert daemon.tick() == []
+    assert "`deepcompress retry`" in daemon.result.skip_reason.skip_message
+    write_pdf(daemon.settings.inbox / "b.pdf", other=1)
+    assert documents_of(daemon.tick()) == [["b"]]
+
+    outcome = ingest.retry_failed(
+        daemon.bench.instance, daemon.bench.warehouse, daemon.bench.definitions
+    )
+    assert outcome.success
+    rows = {row.file_name: row.status for row in daemon.bench.warehouse.documents()}
+    assert rows["a.pdf"] == DocumentStatus.COMPLETE
+
+
+def test_a_changed_file_of_a_cancelled_document_is_taken_up(daemon: Daemon) -> None:
+    path = write_pdf(daemon.settings.inbox / "a.pdf")
+    cancel(daemon, daemon.tick())
+    write_pdf(path, text="changed")
+    os.utime(path, (1, 1))
+    assert documents_of(daemon.tick()) == [["a"]]
+
+
+def test_a_cancelled_document_that_was_asked_for_and_died_is_taken_up_again(
+    daemon: Daemon,
+) -> None:
+    write_pdf(daemon.settings.inbox / "a.pdf")
+    cancel(daemon, daemon.tick())
+    (name,) = (row.document_id for row in daemon.bench.warehouse.documents())
+
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    FakeParser.before_page = interrupt
+    assert not daemon.bench.run([name]).success
+    FakeParser.before_page = None
+    daemon.later = 4000
+    assert daemon.execute(daemon.tick()) == [True]
+
+
+def test_staged_pages_of_a_superseded_document_are_cleared_once_nobody_is_at_it(
+    daemon: Daemon,
+) -> None:
+    path = write_pdf(daemon.settings.inbox / "a.pdf", pages=3)
+    first = daemon.tick()
+
+    def interrupt(document_id: str, page: int) -> None:
+        if page == 3:
+            raise KeyboardInterrupt
+
+    FakeParser.before_page = interrupt
+    daemon.execute(first)
+    FakeParser.before_page = None
+    (old,) = (row.document_id for row in daemon.bench.warehouse.documents())
+    assert staged(daemon) == [old]
+    write_pdf(path, pages=1, text="changed")
+    os.utime(path, (1, 1))
+    assert daemon.execute(daemon.tick()) == [True]
+    assert staged(daemon) == []
+
+
+def staged(daemon: Daemon) -> list[str]:
+    with daemon.bench.warehouse._database.read() as conn:
+        rows = conn.execute("SELECT DISTINCT document_id FROM staging.finished").fetchall()
+    return [name for (name,) in rows]

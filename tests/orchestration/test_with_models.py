@@ -99,3 +99,28 @@ def test_models_stay_loaded_from_run_to_run(real: Bench) -> None:
     assert event
     assert event.asset_materialization
     assert event.asset_materialization.metadata["model loads"].value == {}
+
+
+@pytest.mark.parametrize("lacking", ["models", "passwords"])
+def test_a_run_that_cannot_start_fails_with_what_to_do_and_no_traceback(
+    tmp_path: Path, lacking: str
+) -> None:
+    changed = {"models": {"models_dir": tmp_path / "none"}, "passwords": {}}
+    changed["passwords"] = {"passwords_file": tmp_path / "none.txt"}
+    settings = load_settings(data_dir=tmp_path / "data", inbox=tmp_path, **changed[lacking])
+    write_report(tmp_path / "a.pdf")
+    warehouse, definitions = Warehouse(settings.data_dir), build_definitions(settings)
+    hint = {"models": "deepcompress models pull", "passwords": "DEEPCOMPRESS_PASSWORDS_FILE"}
+    with dg.DagsterInstance.ephemeral() as instance:
+        ingest.register_documents(instance, warehouse, [tmp_path / "a.pdf"])
+        bench = Bench(instance, warehouse, definitions, tmp_path)
+        outcome = bench.run([row.document_id for row in warehouse.documents()])
+        assert hint[lacking] in (outcome.error or "")
+        (failed,) = instance.all_logs(outcome.run_ids[0], of_type=dg.DagsterEventType.STEP_FAILURE)
+        event = failed.dagster_event
+        assert event
+        failure = event.step_failure_data.user_failure_data
+        assert failure
+        assert hint[lacking] in (failure.description or "")
+        assert event.step_failure_data.error
+        assert event.step_failure_data.error.cause is None

@@ -17,8 +17,8 @@ from deepcompress_dagster.records import OutlineEntry
 NewPdf = Callable[..., Path]
 
 
-def info_of(path: Path, password: str | None = None, max_pages: int = 100) -> DocumentInfo:
-    return describe(open_document(path, password), path, max_pages)
+def info_of(path: Path, passwords: tuple[str, ...] = (), max_pages: int = 100) -> DocumentInfo:
+    return describe(open_document(path, passwords), path, max_pages)
 
 
 def raw_pdf(*objects: str, trailer: str = "/Root 1 0 R", xref: bool = True) -> bytes:
@@ -205,19 +205,20 @@ def locked(new_pdf: NewPdf) -> Path:
 
 
 def test_a_password_is_asked_for(locked: Path) -> None:
-    with pytest.raises(errors.Encrypted, match="needs a password; give one"):
+    hint = r"none was given.*DEEPCOMPRESS_PASSWORDS_FILE.*deepcompress retry"
+    with pytest.raises(errors.Encrypted, match=hint):
         open_document(locked)
 
 
 def test_a_wrong_password_is_said_to_be_wrong_and_not_repeated(locked: Path) -> None:
-    with pytest.raises(errors.Encrypted, match="does not open it") as caught:
-        open_document(locked, "hunter2")
+    with pytest.raises(errors.Encrypted, match="none that was given opens it") as caught:
+        open_document(locked, ("hunter2",))
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("password", ["right", "own"])
 def test_the_right_password_opens(locked: Path, password: str) -> None:
-    assert info_of(locked, password).page_count == 1
+    assert info_of(locked, ("wrong", password)).page_count == 1
 
 
 def test_a_file_with_only_an_owner_password_opens_without_one(new_pdf: NewPdf) -> None:

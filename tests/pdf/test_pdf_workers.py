@@ -86,8 +86,8 @@ def test_passwords_are_passed_on(workers: PdfWorkers, new_pdf: NewPdf) -> None:
     path = new_pdf("a.pdf", encryption=pymupdf.PDF_ENCRYPT_AES_256, user_pw=USER, owner_pw="own")
     with pytest.raises(errors.Encrypted):
         render(workers, path)
-    assert workers.open(path, USER).page_count == 1
-    with render(workers, path, password=USER) as page:
+    assert workers.open(path, (USER,)).page_count == 1
+    with render(workers, path, passwords=(USER,)) as page:
         assert page.content.words
 
 

@@ -399,3 +399,12 @@ def test_times_are_utc(data_dir: Path, inbox: Path) -> None:
 def test_page_ranges_are_read_as_they_are_written(pages: list[int], text: str) -> None:
     assert page_ranges(pages) == text
     assert pages_in(text) == set(pages)
+
+
+def test_two_failures_that_say_the_same_are_one_row_that_names_each_asset_once(
+    warehouse: Warehouse, document: str
+) -> None:
+    page = page_of(document, 1, errors={"text": "unreadable"})
+    commit(warehouse, document, [replace(page, errors=page.errors * 2)])
+    with warehouse._database.read() as conn:
+        assert conn.execute("SELECT assets FROM errors").fetchall() == [(["text"],)]

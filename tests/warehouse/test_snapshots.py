@@ -171,6 +171,14 @@ def test_readers_cannot_leave_the_snapshot(warehouse: Warehouse, tmp_path: Path)
         "SET enable_external_access = true",
         "SET lock_configuration = false",
         "INSTALL httpfs",
+        "LOAD httpfs",
+        f"FROM read_text('{outside}')",
+        f"FROM glob('{tmp_path}/*')",
+        f"COPY documents FROM '{outside}'",
+        f"EXPORT DATABASE '{tmp_path / 'exported'}'",
+        f"SELECT 1; COPY documents TO '{tmp_path / 'out.csv'}'",
+        "CREATE TABLE mine AS SELECT 1",
+        "SELECT getenv('HOME')",
         "DELETE FROM documents",
         "FROM outside",
     ):
@@ -336,3 +344,26 @@ def _comments(conn: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
         "SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() "
         "WHERE NOT internal ORDER BY ALL"
     ).fetchall()
+
+
+SHORT_OF_ROOM = """
+import resource, sys
+from pathlib import Path
+from deepcompress_dagster.warehouse import Warehouse
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+try:
+    Warehouse(Path(sys.argv[1])).publish(force=True)
+except OSError as error:
+    print(error)
+"""
+
+
+def test_a_publication_that_finds_no_room_leaves_no_half_copy(
+    warehouse: Warehouse, inbox: Path
+) -> None:
+    register(warehouse, inbox, "a.pdf")
+    done = _run(SHORT_OF_ROOM, str(warehouse.data_dir))
+    assert "File too large" in done.stdout, done.stderr
+    assert [path.name for path in (warehouse.data_dir / "snapshots").iterdir()] == []
+    assert warehouse.publish(force=True)
+    assert _count(warehouse) == 1

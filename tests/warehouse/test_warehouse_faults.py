@@ -131,3 +131,28 @@ def test_readers_of_the_file_do_not_wait_for_each_other(data_dir: Path) -> None:
         assert conn.execute("SELECT count(*) FROM documents").fetchall() == [(0,)]
     with one._database.read(), pytest.raises(WarehouseBusyError):
         two.set_current_versions(VERSIONS)
+
+
+def test_a_full_disk_is_an_error_that_says_so_and_costs_nothing_committed(
+    warehouse: Warehouse, inbox: Path
+) -> None:
+    """The limit on the size of a file stands for the disk: it fails writes in the same places."""
+    program = Path(__file__).with_name("full_disk_process.py")
+    done = subprocess.run(
+        [sys.executable, str(program), str(warehouse.data_dir)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    outcomes = json.loads(done.stdout)
+    failed = [outcome for outcome in outcomes if outcome != "written"]
+    assert failed
+    assert all("File too large" in outcome for outcome in failed)
+    assert any("make room" in outcome for outcome in failed)
+    _whole(warehouse)
+    assert not list(warehouse.data_dir.rglob("*.part"))
+    assert not list((warehouse.data_dir / "tmp").glob("*"))
+    write(warehouse, register(warehouse, inbox, "after.pdf"), 99)
+    _whole(warehouse)
+    assert len(warehouse.documents()) == 2

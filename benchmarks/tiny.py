@@ -1,0 +1,91 @@
+"""The pipeline with models that answer at once: everything else is real.
+
+Dagster loads ``defs`` from here where a benchmark is about processes and not about models.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deepcompress_dagster.definitions import build_definitions
+from deepcompress_dagster.models.catalog import Task
+from deepcompress_dagster.models.predictor import (
+    CellGrid,
+    Detection,
+    Orientation,
+    Predictor,
+    ReadText,
+)
+from deepcompress_dagster.orchestration.resources import GpuResource
+from deepcompress_dagster.pipeline.parse import Parser
+from deepcompress_dagster.pipeline.stages import Plan
+from deepcompress_dagster.records import BBox, Label, TableCell, TextLine
+from deepcompress_dagster.settings import Settings, load_settings
+
+
+@dataclass(frozen=True)
+class TinyModel:
+    """Says the same of every item: a page is one text over one table."""
+
+    task: Task
+    device: str = "cpu"
+    max_batch: int = 1
+
+    @property
+    def name(self) -> str:
+        return f"tiny-{self.task}@1"
+
+    def predict(self, batch: Sequence[Any]) -> list[Any]:
+        return [_ANSWERS[self.task](getattr(item, "image", item)) for item in batch]
+
+    def cost(self, item: Any) -> float:
+        return 1.0
+
+
+def _layout(image: Any) -> list[Detection]:
+    height, width = image.shape[:2]
+    return [
+        Detection(Label.TEXT, BBox(0, 0, width, height // 2), 0.9),
+        Detection(Label.TABLE, BBox(0, height // 2, width, height), 0.9),
+    ]
+
+
+def _grid(image: Any) -> CellGrid:
+    height, width = image.shape[:2]
+    return CellGrid(1, 1, (TableCell(0, 0, 1, 1, False, "", BBox(0, 0, width, height)),), 0.9)
+
+
+def _text(image: Any) -> ReadText:
+    height, width = image.shape[:2]
+    return ReadText((TextLine(BBox(0, 0, width, height), "words", 0.9),))
+
+
+_ANSWERS = {
+    Task.ORIENTATION: lambda image: Orientation(0, 1.0),
+    Task.LAYOUT: _layout,
+    Task.TEXT: _text,
+    Task.TABLE: _grid,
+}
+
+
+class TinyParser(Parser):
+    """The parser, with these models in place of weights."""
+
+    def _require_models(self, plan: Plan) -> None:
+        return
+
+    def _predictor(self, task: Task) -> Predictor[Any, Any]:
+        return TinyModel(task)
+
+
+class TinyGpu(GpuResource):
+    """Hands out the parser with tiny models."""
+
+    def parser(self, settings: Settings) -> Parser:
+        return TinyParser(settings, slot_dir=settings.data_dir / "tmp" / "slots")
+
+    def model_loads(self) -> Mapping[str, int]:
+        return {}
+
+
+defs = build_definitions(load_settings(device="cpu"), {"gpu": TinyGpu()})

@@ -1,0 +1,88 @@
+"""What ``deepcompress up`` does when a process of Dagster is gone; stand-ins for Dagster's own."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from deepcompress_dagster.orchestration import home
+
+SERVICE = """
+import subprocess, sys, time
+code = "import time; time.sleep(60)"
+servers = [subprocess.Popen([sys.executable, "-c", code, "api", "grpc"])]
+print("started", flush=True)
+for line in sys.stdin:
+    if line.strip() == "reload":
+        servers[-1].kill()
+        servers[-1].wait()
+        time.sleep(0.3)
+        servers.append(subprocess.Popen([sys.executable, "-c", code, "api", "grpc"]))
+"""
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process with a code server below it, which it starts anew when told ``reload``."""
+    monkeypatch.setattr(home, "CODE_SERVER_LOOK_S", 0.1)
+    monkeypatch.setattr(home, "CODE_SERVER_GONE_S", 1.0)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVICE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout
+    process.stdout.readline()
+    yield process
+    home._stop(process)
+    process.communicate()
+
+
+def watching(service: "subprocess.Popen[bytes]", stopping: list[int]) -> threading.Thread:
+    thread = threading.Thread(target=home._watch, args=(service, stopping))
+    thread.start()
+    time.sleep(0.5)
+    assert thread.is_alive()
+    return thread
+
+
+def code_servers(service: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    return psutil.Process(service.pid).children()
+
+
+def test_a_code_server_that_is_gone_is_noticed(service: "subprocess.Popen[bytes]") -> None:
+    watch = watching(service, [])
+    code_servers(service)[0].kill()
+    watch.join(10)
+    assert not watch.is_alive()
+    assert service.poll() is None
+
+
+def test_a_code_server_that_is_replaced_is_not_missed(service: "subprocess.Popen[bytes]") -> None:
+    stopping: list[int] = []
+    watch = watching(service, stopping)
+    assert service.stdin
+    service.stdin.write(b"reload\n")
+    service.stdin.flush()
+    time.sleep(2.5)
+    assert watch.is_alive()
+    stopping.append(2)
+    watch.join(10)
+    assert not watch.is_alive()
+
+
+def test_the_end_of_dagster_itself_is_noticed_and_nothing_of_it_stays(
+    service: "subprocess.Popen[bytes]",
+) -> None:
+    watch = watching(service, [])
+    left = code_servers(service)
+    service.kill()
+    watch.join(10)
+    assert not watch.is_alive()
+    home._stop(service)
+    assert not [process for process in left if process.is_running()]
