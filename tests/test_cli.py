@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageColor
 
+from deepcompress_dagster import cli
 from deepcompress_dagster.overlay import COLOURS
 from deepcompress_dagster.records import Label
-
-from deepcompress_dagster import cli
 
 pytestmark = pytest.mark.models
 
