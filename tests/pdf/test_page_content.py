@@ -358,7 +358,7 @@ def test_a_broken_text_layer_costs_the_words_and_not_the_page(
     content = content_of(new_pdf("a.pdf"))
     assert content.words == ()
     assert content.pixel_width == 400
-    assert content.notes == ("the words of the page cannot be read: code=7: broken font",)
+    assert content.notes == ("the words of the page cannot be read: broken font",)
 
 
 def test_a_page_that_cannot_be_rendered_is_a_page_error(
