@@ -274,7 +274,8 @@ FIGURES = Table(
         _optional(
             "data",
             "STRUCT(columns VARCHAR[], rows VARCHAR[][])",
-            "The numbers of a chart; missing without certainty.",
+            "The numbers of a chart; missing without certainty. Without columns: what a model "
+            "wrote that is no table.",
         ),
         _optional("image_path", "VARCHAR", "Image of the figure, relative to the data folder."),
         _MODEL,
