@@ -50,6 +50,7 @@ FAMILIES: Mapping[str, Family] = {
     "rt_detr_v2": Family(Task.LAYOUT, "layout.detr", "DetrPredictor", _DETR_OPTIONS),
     "pplcnet_orientation": Family(Task.ORIENTATION, "orientation", "OrientationPredictor"),
     "pp_ocrv6_small": Family(Task.TEXT, "text.ppocr", "PPOCRPredictor"),
+    "pp_ocr": Family(Task.TEXT, "text.ppocr", "PPOCRPredictor"),
     "got_ocr2": Family(
         Task.TEXT,
         "text.got_ocr2",

@@ -38,6 +38,10 @@ class Manifest:
     files: dict[str, str]
 
 
+LINE_READER = ("det", "rec")
+"""Subfolders of a PP-OCR detector and recogniser, each as transformers saves it."""
+
+
 def sha256_file(path: Path) -> str:
     """Hex digest of a file's content."""
     with path.open("rb") as file:
@@ -119,8 +123,13 @@ def hub_snapshot(checkpoint: Checkpoint, origin: HubOrigin, *, allow_download: b
 
 
 def read_config(checkpoint: Checkpoint, folder: Path) -> dict[str, Any]:
-    """The checkpoint's config.json. Raises ModelError when it is not there or has no model_type."""
+    """The checkpoint's config.json. Raises ModelError when it is not there or has no model_type.
+
+    A folder of two checkpoints, a detector and a recogniser of lines, needs none of its own.
+    """
     path = folder / CONFIG_NAME
+    if not path.exists() and all((folder / part / CONFIG_NAME).is_file() for part in LINE_READER):
+        return {"model_type": "pp_ocr"}
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,7 +1,8 @@
-"""Reads text with PP-OCRv6 small: a detector finds the lines, a recogniser reads each of them.
+"""Reads text with PP-OCR: a detector finds the lines, a recogniser reads each of them.
 
-Both are classes of transformers; the weights are PaddleOCR's (Apache-2.0), converted from ONNX.
-Resizing and normalising are PaddleOCR's too; transformers would do them with torchvision.
+Both are classes of transformers. The weights of PP-OCRv6 small are PaddleOCR's (Apache-2.0),
+converted from ONNX; any other pair of the family is read as transformers saves it. Resizing and
+normalising are PaddleOCR's too; transformers would do them with torchvision.
 """
 
 import json
@@ -17,13 +18,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from transformers import (
+    AutoModelForObjectDetection,
+    AutoModelForTextRecognition,
     PPOCRV6SmallDetConfig,
     PPOCRV6SmallDetForObjectDetection,
     PPOCRV6SmallRecConfig,
     PPOCRV6SmallRecForTextRecognition,
 )
 
-from deepcompress_dagster.models import onnx_modules
+from deepcompress_dagster.models import onnx_modules, pretrained
 from deepcompress_dagster.models.onnx_weights import (
     CONFIG_NAME,
     OnnxGraph,
@@ -31,15 +34,20 @@ from deepcompress_dagster.models.onnx_weights import (
     save_checkpoint,
 )
 from deepcompress_dagster.models.predictor import Image, ModelError, ReadText, TextCrop
+from deepcompress_dagster.models.store import LINE_READER
 from deepcompress_dagster.models.text.ctc import DecodedLine, decode, first_steps
 from deepcompress_dagster.models.text.detection import LineBox, cut_out, find_lines
 from deepcompress_dagster.models.text.rows import reading_order
 from deepcompress_dagster.models.torch_modules import ready
 from deepcompress_dagster.records import TextLine
+from deepcompress_dagster.settings import Attention
 
 MODEL_TYPE = "pp_ocrv6_small"
 
-DETECTOR, RECOGNISER = "det", "rec"
+_BLUE_FIRST = "PPOCRV6"
+"""Recognisers whose processor turns red, green, blue round; that of the fifth version does not."""
+
+DETECTOR, RECOGNISER = LINE_READER
 """Keys of the package members and names of the subfolders."""
 
 ENOUGH_SIDE = 960
@@ -151,7 +159,9 @@ class PPOCRPredictor:
         *,
         name: str,
         device: str,
+        blue_first: bool = True,
     ) -> None:
+        """``blue_first`` is the order of colours that the recogniser was trained on."""
         self.name = name
         self.device = device
         self.max_batch = 1 if device == "cpu" else CROPS_PER_BATCH
@@ -159,11 +169,18 @@ class PPOCRPredictor:
         self._detector = detector
         self._recogniser = recogniser
         self._characters = characters
+        self._blue_first = blue_first
         self._dtype = next(detector.parameters()).dtype
 
     @classmethod
     def from_folder(cls, folder: Path, device: str, dtype: str) -> "PPOCRPredictor":
-        """The predictor of a folder that ``convert`` wrote. Raises ModelError when it is not."""
+        """The predictor of a folder that ``convert`` wrote, or of one with two checkpoints.
+
+        Those are transformers' own, the detector in ``det`` and the recogniser, with the list of
+        its characters, in ``rec``. Raises ModelError when the folder is neither.
+        """
+        if not (folder / CONFIG_NAME).exists():
+            return cls._from_saved(folder, device, dtype)
         try:
             config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
             characters = config["characters"].split("\n")
@@ -178,6 +195,25 @@ class PPOCRPredictor:
             characters,
             name=folder.name,
             device=device,
+        )
+
+    @classmethod
+    def _from_saved(cls, folder: Path, device: str, dtype: str) -> "PPOCRPredictor":
+        def load(part: str, auto: Any) -> nn.Module:
+            config = pretrained.load_config(folder / part)
+            module: nn.Module = pretrained.load_model(
+                folder / part, auto, config, device=device, dtype=dtype, attention=Attention.AUTO
+            )
+            return module
+
+        processing = _processing(folder / RECOGNISER)
+        return cls(
+            load(DETECTOR, AutoModelForObjectDetection),
+            load(RECOGNISER, AutoModelForTextRecognition),
+            processing["character_list"],
+            name=folder.name,
+            device=device,
+            blue_first=processing.get("image_processor_type", "").startswith(_BLUE_FIRST),
         )
 
     def cost(self, item: TextCrop) -> float:
@@ -224,7 +260,14 @@ class PPOCRPredictor:
         for padded, members in groups.items():
             for start in range(0, len(members), self._lines_per_batch):
                 batch = members[start : start + self._lines_per_batch]
-                canvas = np.stack([_line_canvas(images[i], widths[i], padded) for i in batch])
+                lines = [images[i] if self._blue_first else images[i][..., ::-1] for i in batch]
+                sizes = [widths[i] for i in batch]
+                canvas = np.stack(
+                    [
+                        _line_canvas(line, width, padded)
+                        for line, width in zip(lines, sizes, strict=True)
+                    ]
+                )
                 shares = [widths[i] / padded for i in batch]
                 decoded.update(zip(batch, self._decode(canvas, shares), strict=True))
         return [decoded[i] for i in range(len(images))]
@@ -232,9 +275,7 @@ class PPOCRPredictor:
     def _decode(self, canvas: FloatArray, shares: Sequence[float]) -> list[DecodedLine]:
         pixels = torch.from_numpy(canvas).permute(0, 3, 1, 2).to(self.device, self._dtype)
         with torch.inference_mode():
-            features = self._recogniser.model(pixels).last_hidden_state
-            encoded = self._recogniser.head.encoder(features).last_hidden_state
-            logits = self._recogniser.head.head(encoded).float()
+            logits = _logits(self._recogniser, pixels)
             classes = logits.argmax(-1).cpu().numpy()
             steps = [first_steps(row) for row in classes]
             sure = _probabilities(logits, steps)
@@ -242,6 +283,29 @@ class PPOCRPredictor:
             decode(row, own, confidence, self._characters, share * len(row))
             for row, own, confidence, share in zip(classes, steps, sure, shares, strict=True)
         ]
+
+
+def _logits(recogniser: Any, pixels: Tensor) -> Tensor:
+    """What the recogniser says before the softmax, or what has the same softmax; float32."""
+    head = recogniser.head
+    if hasattr(head, "encoder") and hasattr(head, "head"):
+        features = recogniser.model(pixels).last_hidden_state
+        plain: Tensor = head.head(head.encoder(features).last_hidden_state).float()
+        return plain
+    written: Tensor = recogniser(pixels).last_hidden_state.float()
+    return written.clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
+def _processing(folder: Path) -> dict[str, Any]:
+    """The preprocessor_config.json of a recogniser. Raises ModelError when it lists no text."""
+    path = folder / "preprocessor_config.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not found.get("character_list"):
+            raise ValueError("it has no character_list")
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} does not say which characters are read: {error}") from error
+    return found
 
 
 def _probabilities(logits: Tensor, steps: Sequence[npt.NDArray[np.int64]]) -> list[FloatArray]:
