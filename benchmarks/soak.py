@@ -1,6 +1,7 @@
 """Kills, resumes and load over time, with real processes and models that answer at once.
 
-    python -m benchmarks.soak [--tries 19] [--services 6] [--minutes 10] [--only STEPS] [--work DIR]
+    python -m benchmarks.soak [--tries 19] [--services 6] [--documents 2000] [--minutes 10]
+                              [--only faults,resume,flood,load] [--work DIR]
 
 Prints one table (fault, tries, lost pages, lost documents, torn documents, time to recover) and
 what is left behind; ``load`` writes ``load.csv`` and ``load.svg``: memory, file descriptors and
@@ -393,6 +394,29 @@ def resume(folder: Path, pages: int = 1000) -> list[Row]:
     return [judge(bench, row)]
 
 
+def flood(folder: Path, documents: int) -> list[Row]:
+    """Many documents at once: how many runs wait or work at most, and how long it takes."""
+    bench, row = Bench(folder), Row(f"{documents} documents at once", 1)
+    for number in range(documents):
+        write_pdf(bench.inbox / f"note-{number:05d}.pdf", 1, number)
+    count = "SELECT count(*) FROM documents WHERE status = 'complete'"
+    most = 0
+
+    began = time.monotonic()
+    with bench.serving():
+        while not Warehouse(bench.data).exists or bench.value(count) < documents:
+            time.sleep(5)
+            most = max(most, unfinished(bench))
+        row.seconds.append(time.monotonic() - began)
+        bench.note()
+    bound = load_settings().max_queued_runs
+    say(f"runs queued or at work: {most} at most, {bound} allowed")
+    if most > bound:
+        row.problems.append(f"{most} runs were queued or at work, {bound} are allowed")
+    say(row)
+    return [judge(bench, row)]
+
+
 # Load
 
 
@@ -645,13 +669,15 @@ def main() -> None:
     parser.add_argument("--tries", type=int, default=19)
     parser.add_argument("--services", type=int, default=6, help="tries for each service")
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--only", default="faults,resume,load")
+    parser.add_argument("--documents", type=int, default=2000, help="size of the flood")
+    parser.add_argument("--only", default="faults,resume,flood,load")
     parser.add_argument("--work", type=Path)
     arguments = parser.parse_args()
     work = arguments.work or Path(tempfile.mkdtemp(prefix="deepcompress-soak-"))
     steps = arguments.only.split(",")
     rows = faults(work / "faults", arguments.tries, arguments.services) if "faults" in steps else []
     rows += resume(work / "resume") if "resume" in steps else []
+    rows += flood(work / "flood", arguments.documents) if "flood" in steps else []
     rows += load(work / "load", arguments.minutes) if "load" in steps else []
     say(HEAD)
     for row in rows:
