@@ -18,6 +18,12 @@ MIN_REPEATS = 3
 SAME_SIZE = 0.6
 """Font sizes closer than this (points) are one level."""
 
+SMALL_PRINT = 0.9
+"""Share of the body's font size below which text is small print; footnotes have about .8."""
+
+UPENDED_TEXT = 8
+"""Characters of a block that is higher than wide from which it stands on end."""
+
 MAX_LEVEL = 6
 """Markdown knows six heading levels."""
 
@@ -122,8 +128,9 @@ def _with_footnotes(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock]:
         on_page = list(page)
         above: OutlineBlock | None = None
         for block in on_page:
+            begins = block.label in _FLOWING and _NOTE_MARK.match(block.head)
             if _is_small(block, size) and (
-                (_NOTE_MARK.match(block.head) and _is_lowest(block, on_page, size))
+                (begins and _is_lowest(block, on_page, size))
                 or (above is not None and above.label is Label.FOOTNOTE)
             ):
                 block = replace(block, label=Label.FOOTNOTE)
@@ -133,12 +140,17 @@ def _with_footnotes(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock]:
 
 
 def _is_small(block: OutlineBlock, body_size: float) -> bool:
-    small = block.font_size is not None and block.font_size < body_size - SAME_SIZE
+    small = block.font_size is not None and block.font_size < SMALL_PRINT * body_size
     return small and block.label in (*_FLOWING, Label.SECTION_HEADER) and not block.monospace
 
 
 def _is_lowest(block: OutlineBlock, page: Sequence[OutlineBlock], body_size: float) -> bool:
-    """Whether nothing but small print and furniture stands below the block, in its column."""
+    """Whether nothing but small print and furniture stands below the block, in its column.
+
+    Of text that stands on end, as on a turned page, that cannot be told.
+    """
+    if block.bbox.height > block.bbox.width and len(block.head) > UPENDED_TEXT:
+        return False
     return not any(
         other.bbox.y0 >= block.bbox.y1
         and other.bbox.x0 < block.bbox.x1

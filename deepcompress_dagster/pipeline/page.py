@@ -343,6 +343,8 @@ class PageFlow:
                 modelled = tables.trimmed(modelled)
                 grids[i] = tables.sounder(grids[i], modelled, wanted[i].lines)
         for block, grid in zip(wanted, grids, strict=True):
+            if grid is not None and tables.is_collapsed(grid, block.lines):
+                grid = tables.row_by_row(block.lines)
             if grid is not None and grid.n_rows and grid.n_columns:
                 caption = captions.get(block.region.region_id)
                 self._rows.tables.append(tables.table_row(block, grid, caption, view.frame))

@@ -11,10 +11,17 @@ from deepcompress_dagster.pipeline.blocks import Block
 from deepcompress_dagster.pipeline.frame import Frame
 from deepcompress_dagster.pipeline.lines import Line, in_rows, rows_of
 from deepcompress_dagster.pipeline.row_bands import in_bands
-from deepcompress_dagster.records import BBox, Table, TableCell
+from deepcompress_dagster.records import BBox, Table, TableCell, union
 
 RULED = "ruling-lines"
 """``model`` of tables whose structure was read from ruling lines."""
+
+ROWS = "text-rows"
+"""``model`` of tables of which only the rows of text are known; their confidence is 0."""
+
+COLLAPSED_SHARE = 0.5
+COLLAPSED_ROWS = 6
+"""A grid has collapsed when one cell holds this share of the words, in this many rows of text."""
 
 RULED_CONFIDENCE = 0.95
 RULED_WORDS = 0.95
@@ -145,6 +152,34 @@ def is_certain(grid: Grid, lines: Sequence[Line]) -> bool:
         and held >= RULED_WORDS * len(words)
         and grid.filled_share >= RULED_FILLED
     )
+
+
+def is_collapsed(grid: Grid, lines: Sequence[Line]) -> bool:
+    """Whether most of the text is in one cell, over many rows: the model saw no structure."""
+    held = _by_cell(grid.cells, lines).values()
+    words = sum(len(line.words) for line in lines)
+    return any(
+        sum(len(piece.words) for piece in pieces) > COLLAPSED_SHARE * words
+        and len(rows_of(pieces)) >= COLLAPSED_ROWS
+        for pieces in held
+    )
+
+
+def row_by_row(lines: Sequence[Line]) -> Grid:
+    """A grid of one column with a row for each row of text: all that is certain of a list."""
+    cells = tuple(
+        TableCell(
+            number,
+            0,
+            1,
+            1,
+            False,
+            " ".join(line.text for line in row),
+            union(line.bbox for line in row).rounded(),
+        )
+        for number, row in enumerate(rows_of(lines))
+    )
+    return Grid(len(cells), 1, cells, 0.0, ROWS)
 
 
 def sounder(ruled: Grid | None, modelled: Grid | None, lines: Sequence[Line]) -> Grid | None:

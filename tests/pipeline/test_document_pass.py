@@ -168,3 +168,10 @@ def test_a_small_heading_in_a_footnote_belongs_to_it():
     inner = block("Standards", y=720, label=Label.SECTION_HEADER, size=8, bold=True)
     found = finish_document([block("The body goes on.", y=300), note, inner], ())
     assert found[2].label is Label.FOOTNOTE
+
+
+def test_text_of_a_turned_page_is_no_footnote():
+    body = [block(f"Body {n}.", x=100 + 60 * n) for n in range(3)]
+    upended = replace(block("5. Missing values", size=8), bbox=BBox(400, 100, 412, 300))
+    found = finish_document([*body, upended], ())
+    assert found[-1].label is Label.TEXT

@@ -9,8 +9,10 @@ from deepcompress_dagster.pipeline.tables import (
     Grid,
     fill,
     is_certain,
+    is_collapsed,
     occupied,
     overlapping_slots,
+    row_by_row,
     sounder,
     to_html,
     to_markdown,
@@ -187,3 +189,14 @@ def test_a_grid_that_leaves_words_outside_is_not_certain():
     assert is_certain(grid, lines)
     assert not is_certain(grid, [*lines, *_words(("outside", 10, 90))])
     assert not is_certain(replace(grid, confidence=0.8), lines)
+
+
+def test_a_receipt_in_one_cell_is_read_row_by_row():
+    entries = [_words((f"item{n}", 10, 20 * n), (f"{n}.50", 210, 20 * n)) for n in range(8)]
+    lines = [line for entry in entries for line in entry]
+    one = _filled(_framed(1, 1, 400, 200), lines)
+    assert is_collapsed(one, lines)
+    rows = row_by_row(lines)
+    assert (rows.n_rows, rows.n_columns) == (8, 1)
+    assert rows.cells[3].text == "item3 3.50"
+    assert not is_collapsed(_filled(_framed(8, 2, 200, 20), lines), lines)
