@@ -21,6 +21,9 @@ SAME_SIZE = 0.6
 SMALL_PRINT = 0.9
 """Share of the body's font size below which text is small print; footnotes have about .8."""
 
+NOTES_BEGIN = 0.4
+"""Share of the page above which no footnote begins."""
+
 UPENDED_TEXT = 8
 """Characters of a block that is higher than wide from which it stands on end."""
 
@@ -32,7 +35,9 @@ _FURNITURE = (Label.PAGE_HEADER, Label.PAGE_FOOTER)
 _FLOWING = (Label.TEXT, Label.LIST_ITEM)
 _ASIDE = (*_FURNITURE, Label.CAPTION, Label.FOOTNOTE)
 _NUMBERING = re.compile(r"^\s*(?:(?:appendix|annex)\s+)?(\d{1,3}(?:\.\d{1,3})*)[.)]?\s+\S", re.I)
-_NOTE_MARK = re.compile(r"^\s*(?:\d{1,3}|[*\u2020\u2021\u00a7])[.)]?\s*\S")
+_NOTE_MARK = re.compile(
+    r"^\s*(?:\d{1,3}(?!\d)|[*\u2217\u2020\u2021\u00a7\u00b9\u00b2\u00b3])[.)]?\s*\S"
+)
 _DIGITS = re.compile(r"\d+|\b[ivxlc]+\b", re.I)
 _PAGE_NUMBER = re.compile(
     r"^\W*(?:page|seite|p\.)?\s*(?:\d{1,4}|[ivxlc]{1,6})\W*(?:(?:of|/|von)\s*\d{1,4})?\W*$", re.I
@@ -118,9 +123,9 @@ def _is_set_off(block: OutlineBlock, body_size: float) -> bool:
 
 
 def _with_footnotes(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock]:
-    """Blocks with small print below the body of a page labelled as footnotes.
+    """Blocks with small print below the body of a page labelled as footnotes, and no others.
 
-    It begins with a mark, or goes on under a footnote.
+    A footnote begins with a mark, or goes on under a footnote; an imprint does neither.
     """
     size = _common_size([block for block in blocks if block.label in _FLOWING])
     relabelled: list[OutlineBlock] = []
@@ -134,9 +139,16 @@ def _with_footnotes(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock]:
                 or (above is not None and above.label is Label.FOOTNOTE)
             ):
                 block = replace(block, label=Label.FOOTNOTE)
+            elif block.label is Label.FOOTNOTE and not _is_note(block, above):
+                block = replace(block, label=Label.TEXT)
             relabelled.append(block)
             above = block
     return relabelled
+
+
+def _is_note(block: OutlineBlock, above: OutlineBlock | None) -> bool:
+    follows = above is not None and above.label is Label.FOOTNOTE
+    return follows or bool(_NOTE_MARK.match(block.head))
 
 
 def _is_small(block: OutlineBlock, body_size: float) -> bool:
@@ -150,6 +162,8 @@ def _is_lowest(block: OutlineBlock, page: Sequence[OutlineBlock], body_size: flo
     Of text that stands on end, as on a turned page, that cannot be told.
     """
     if block.bbox.height > block.bbox.width and len(block.head) > UPENDED_TEXT:
+        return False
+    if block.bbox.y0 < NOTES_BEGIN * block.page_height:
         return False
     return not any(
         other.bbox.y0 >= block.bbox.y1

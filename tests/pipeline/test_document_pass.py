@@ -175,3 +175,18 @@ def test_text_of_a_turned_page_is_no_footnote():
     upended = replace(block("5. Missing values", size=8), bbox=BBox(400, 100, 412, 300))
     found = finish_document([*body, upended], ())
     assert found[-1].label is Label.TEXT
+
+
+def test_an_imprint_that_a_model_takes_for_a_footnote_stays_in_place():
+    imprint = block("Copyright 2020 by the authors", y=700, label=Label.FOOTNOTE, size=8)
+    starred = block("\u2217 Equal contribution", y=720, label=Label.FOOTNOTE, size=8)
+    found = finish_document([block("The body."), imprint, starred], ())
+    assert [update.label for update in found] == [Label.TEXT, Label.TEXT, Label.FOOTNOTE]
+
+
+def test_small_print_that_begins_with_a_year_or_high_on_a_page_is_no_footnote():
+    body = block("The body.", page=1)
+    year = block("1999-2020 The authors", page=2, y=700, size=8)
+    high = block("1 First of all", page=3, y=100, size=8)
+    labels = {update.label for update in finish_document([body, year, high], ())}
+    assert labels == {Label.TEXT}
