@@ -76,6 +76,11 @@ def excite(network: torch.nn.Module) -> None:
             torch.nn.init.xavier_normal_(module.weight, gain=3)
 
 
+@pytest.fixture(scope="module")
+def reader(saved: Path) -> Any:
+    return loaded(saved)
+
+
 def lines(count: int) -> list[Any]:
     made = []
     for number in range(count):
@@ -85,8 +90,7 @@ def lines(count: int) -> list[Any]:
     return made
 
 
-def test_lines_are_read_as_transformers_reads_them(saved: Path) -> None:
-    reader = loaded(saved)
+def test_lines_are_read_as_transformers_reads_them(saved: Path, reader: Any) -> None:
     (image,) = lines(1)
     wide = cv2.resize(image, (192, 48), interpolation=cv2.INTER_LINEAR)
     blue_first = "PPOCRV6" in (saved / "rec" / "preprocessor_config.json").read_text()
@@ -107,11 +111,12 @@ def test_lines_are_read_as_transformers_reads_them(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("size", range(2, 9))
-def test_lines_read_the_same_in_batches(saved: Path, size: int) -> None:
-    reader = loaded(saved)
+def test_lines_read_the_same_in_batches(
+    reader: Any, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = lines(8)
     alone = reader._recognise(images)
-    reader._lines_per_batch = size
+    monkeypatch.setattr(reader, "_lines_per_batch", size)
     together = reader._recognise(images)
     assert [line.text for line in together] == [line.text for line in alone]
     assert len({line.text for line in alone}) > 1

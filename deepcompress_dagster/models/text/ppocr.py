@@ -44,6 +44,8 @@ from deepcompress_dagster.settings import Attention
 
 MODEL_TYPE = "pp_ocrv6_small"
 
+PROCESSING_NAME = "preprocessor_config.json"
+
 _BLUE_FIRST = "PPOCRV6"
 """Recognisers whose processor turns red, green, blue round; that of the fifth version does not."""
 
@@ -179,7 +181,7 @@ class PPOCRPredictor:
         Those are transformers' own, the detector in ``det`` and the recogniser, with the list of
         its characters, in ``rec``. Raises ModelError when the folder is neither.
         """
-        if not (folder / CONFIG_NAME).exists():
+        if (folder / RECOGNISER / PROCESSING_NAME).exists():
             return cls._from_saved(folder, device, dtype)
         try:
             config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
@@ -298,7 +300,7 @@ def _logits(recogniser: Any, pixels: Tensor) -> Tensor:
 
 def _processing(folder: Path) -> dict[str, Any]:
     """The preprocessor_config.json of a recogniser. Raises ModelError when it lists no text."""
-    path = folder / "preprocessor_config.json"
+    path = folder / PROCESSING_NAME
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if not found.get("character_list"):
