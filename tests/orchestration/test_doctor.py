@@ -15,6 +15,7 @@ from deepcompress_dagster.orchestration.doctor import Finding
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
 from deepcompress_dagster.warehouse.lock import FileLock
+from deepcompress_dagster.warehouse.schema import SCHEMA_VERSION
 
 
 def look(settings: Settings) -> dict[str, Finding]:
@@ -36,7 +37,7 @@ def test_all_is_well_after_a_good_run(bench: Bench, settings: Settings) -> None:
     bench.run(bench.register(a={}, b={}))
     found = look(settings)
     assert "2 complete, 0 partial, 0 failed" in found["documents"].state
-    assert "schema 1" in found["warehouse"].state
+    assert f"schema {SCHEMA_VERSION}" in found["warehouse"].state
     assert found["snapshot"].state.endswith("current")
     assert found["lock warehouse.lock"].state == "free"
     amiss = {name for name, finding in found.items() if finding.advice}
