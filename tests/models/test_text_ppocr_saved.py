@@ -81,6 +81,11 @@ def reader(saved: Path) -> Any:
     return loaded(saved)
 
 
+@pytest.fixture(scope="module")
+def alone(reader: Any) -> list[Any]:
+    return reader._recognise(lines(8))
+
+
 def lines(count: int) -> list[Any]:
     made = []
     for number in range(count):
@@ -112,12 +117,10 @@ def test_lines_are_read_as_transformers_reads_them(saved: Path, reader: Any) -> 
 
 @pytest.mark.parametrize("size", range(2, 9))
 def test_lines_read_the_same_in_batches(
-    reader: Any, size: int, monkeypatch: pytest.MonkeyPatch
+    reader: Any, alone: list[Any], size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = lines(8)
-    alone = reader._recognise(images)
     monkeypatch.setattr(reader, "_lines_per_batch", size)
-    together = reader._recognise(images)
+    together = reader._recognise(lines(8))
     assert [line.text for line in together] == [line.text for line in alone]
     assert len({line.text for line in alone}) > 1
     for one, other in zip(alone, together, strict=True):

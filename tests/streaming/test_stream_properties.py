@@ -215,7 +215,7 @@ def arriving(pages: list[Page], gap_ms: int) -> Iterator[Page]:
     gap_ms=st.sampled_from([0, 0, 2]),
     is_reversed=st.booleans(),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_results_do_not_depend_on_limits_workers_budget_or_timing(
     pages: list[Page],
     how: list[Setting],

@@ -16,7 +16,7 @@ from deepcompress_dagster.records import DocumentStatus
 from deepcompress_dagster.warehouse import Warehouse, WarehouseBusyError
 
 PROGRAM = Path(__file__).parent / "fault_processes.py"
-KILLS = 24
+KILLS = 12
 LONGEST_LIFE = 1.5
 """Rounds of writing that a writer lives for at most, so that every part of a round is hit."""
 
