@@ -56,12 +56,10 @@ class ObjectDetector:
         cls, folder: Path, device: str, dtype: str, *, attention: str, step: int
     ) -> "ObjectDetector":
         """The detector in a checkpoint folder. Raises ModelError when it cannot be used."""
-        config = pretrained.load_config(folder)
-        processor = pretrained.load_processor(folder, AutoImageProcessor)
-        model = pretrained.load_model(
+        processor, model = pretrained.load(
             folder,
+            AutoImageProcessor,
             AutoModelForObjectDetection,
-            config,
             device=device,
             dtype=dtype,
             attention=attention,

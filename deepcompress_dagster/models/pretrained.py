@@ -43,6 +43,17 @@ _RESNETS: Mapping[str, tuple[str, tuple[int, ...]]] = {
 _BASIC_WIDTHS, _BOTTLENECK_WIDTHS = (64, 128, 256, 512), (256, 512, 1024, 2048)
 
 
+def load(
+    folder: Path, processor: Any, model: Any, *, device: str, dtype: str, attention: str
+) -> tuple[Any, Any]:
+    """The processor and the model in ``folder`` by Auto classes. Raises as ``load_model`` does."""
+    config = load_config(folder)
+    return (
+        load_processor(folder, processor),
+        load_model(folder, model, config, device=device, dtype=dtype, attention=attention),
+    )
+
+
 def load_config(folder: Path) -> Any:
     """The configuration in ``folder``, with a backbone that transformers builds itself.
 

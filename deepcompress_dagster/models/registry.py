@@ -96,10 +96,8 @@ def load_predictor(spec: ModelSpec) -> Predictor[Any, Any]:
     Raises MissingModelError when its files are not here, ModelError when they cannot be used, and
     what torch raises when it does not fit.
     """
-    checkpoint = named_checkpoint(spec.checkpoint, spec.task)
-    folder = store.locate(checkpoint, spec.models_dir, allow_download=spec.allow_download)
-    model_type = store.read_config(checkpoint, folder)["model_type"]
-    family = family_of(checkpoint, model_type)
+    checkpoint, folder = _located(spec)
+    family = _family_in(checkpoint, folder)
     device.import_torch()
     options = {key: value for key, value in spec.options if key in family.options}
     loader = getattr(_module(family), family.predictor).from_folder
@@ -110,16 +108,23 @@ def load_predictor(spec: ModelSpec) -> Predictor[Any, Any]:
 
 def locates_lines(spec: ModelSpec) -> bool:
     """Whether a text model says where on a crop its lines are. Raises as ``load_predictor``."""
-    checkpoint = named_checkpoint(spec.checkpoint, spec.task)
-    folder = store.locate(checkpoint, spec.models_dir, allow_download=spec.allow_download)
-    return family_of(checkpoint, store.read_config(checkpoint, folder)["model_type"]).locates_lines
+    return _family_in(*_located(spec)).locates_lines
 
 
 def expected_bytes(spec: ModelSpec) -> int:
     """Bytes of the checkpoint's weight files: about what the loaded model takes."""
+    _, folder = _located(spec)
+    return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+
+
+def _located(spec: ModelSpec) -> tuple[Checkpoint, Path]:
     checkpoint = named_checkpoint(spec.checkpoint, spec.task)
     folder = store.locate(checkpoint, spec.models_dir, allow_download=spec.allow_download)
-    return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+    return checkpoint, folder
+
+
+def _family_in(checkpoint: Checkpoint, folder: Path) -> Family:
+    return family_of(checkpoint, store.read_config(checkpoint, folder)["model_type"])
 
 
 def _module(family: Family) -> Any:

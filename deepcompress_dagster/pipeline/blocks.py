@@ -107,7 +107,7 @@ def _overlap(first: BBox, second: BBox) -> float:
 
 def _put_together(entries: Block, other: Block) -> Block:
     lines = tuple(in_rows([*other.lines, *entries.lines]))
-    return replace(other, bbox=union([other.bbox, *(line.bbox for line in lines)]), lines=lines)
+    return with_room(replace(other, lines=lines))
 
 
 def with_room(block: Block) -> Block:

@@ -133,22 +133,17 @@ def _with_footnotes(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock]:
         on_page = list(page)
         above: OutlineBlock | None = None
         for block in on_page:
-            begins = block.label in _FLOWING and _NOTE_MARK.match(block.head)
+            follows = above is not None and above.label is Label.FOOTNOTE
+            marked = bool(_NOTE_MARK.match(block.head))
             if _is_small(block, size) and (
-                (begins and _is_lowest(block, on_page, size))
-                or (above is not None and above.label is Label.FOOTNOTE)
+                follows or (marked and block.label in _FLOWING and _is_lowest(block, on_page, size))
             ):
                 block = replace(block, label=Label.FOOTNOTE)
-            elif block.label is Label.FOOTNOTE and not _is_note(block, above):
+            elif block.label is Label.FOOTNOTE and not (marked or follows):
                 block = replace(block, label=Label.TEXT)
             relabelled.append(block)
             above = block
     return relabelled
-
-
-def _is_note(block: OutlineBlock, above: OutlineBlock | None) -> bool:
-    follows = above is not None and above.label is Label.FOOTNOTE
-    return follows or bool(_NOTE_MARK.match(block.head))
 
 
 def _is_small(block: OutlineBlock, body_size: float) -> bool:

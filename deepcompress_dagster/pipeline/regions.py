@@ -187,15 +187,15 @@ def _without_nested(areas: Sequence[Area]) -> list[Area]:
     kept: list[Area] = []
     for area in sorted(areas, key=lambda area: -area.score):
         if area.label in _CONTAINERS or not any(
-            min(area.bbox, other.bbox, key=lambda box: box.area).coverage(
-                max(area.bbox, other.bbox, key=lambda box: box.area)
-            )
-            >= SWALLOWED
-            for other in kept
-            if other.label not in _CONTAINERS
+            _is_nested(area.bbox, other.bbox) for other in kept if other.label not in _CONTAINERS
         ):
             kept.append(area)
     return [area for area in areas if area in kept]
+
+
+def _is_nested(first: BBox, second: BBox) -> bool:
+    smaller, larger = sorted((first, second), key=lambda box: box.area)
+    return smaller.coverage(larger) >= SWALLOWED
 
 
 def _without_echoes(

@@ -88,9 +88,10 @@ def fill(cells: Sequence[TableCell], lines: Sequence[Line]) -> tuple[TableCell, 
 
 def _by_cell(cells: Sequence[TableCell], lines: Sequence[Line]) -> dict[int, list[Line]]:
     """The pieces of ``lines`` that belong to each cell, by the cell's index."""
+    framed = _framed(cells)
     pieces: dict[int, list[Line]] = {}
     for line in lines:
-        for index, piece in _placed(line, cells):
+        for index, piece in _placed(line, framed):
             pieces.setdefault(index, []).append(piece)
     return pieces
 
@@ -110,9 +111,13 @@ def soundness(grid: Grid, lines: Sequence[Line]) -> float:
     return (1 - apart / max(1, words)) * grid.filled_share
 
 
-def _placed(line: Line, cells: Sequence[TableCell]) -> list[tuple[int, Line]]:
+def _framed(cells: Sequence[TableCell]) -> list[tuple[int, BBox]]:
+    """Index and box of each cell that has a box."""
+    return [(index, cell.bbox) for index, cell in enumerate(cells) if cell.bbox is not None]
+
+
+def _placed(line: Line, framed: Sequence[tuple[int, BBox]]) -> list[tuple[int, Line]]:
     """The line's words by the index of their cell, neighbours of one cell together."""
-    framed = [(index, cell.bbox) for index, cell in enumerate(cells) if cell.bbox is not None]
     pieces: list[tuple[int, Line]] = []
     for word in line.words if framed else ():
         index, _ = min(framed, key=lambda entry: _distance(entry[1], word.bbox))
@@ -243,8 +248,9 @@ def modelled_grid(grid: CellGrid, model: str, block: Block, scale: float) -> Gri
 
 def _torn_share(cells: Sequence[TableCell], lines: Sequence[Line]) -> float:
     """Share of the rows of text whose words fall into cells of different rows."""
+    framed = _framed(cells)
     places = [
-        {cells[i].row for line in row for i, _ in _placed(line, cells) if cells[i].row_span == 1}
+        {cells[i].row for line in row for i, _ in _placed(line, framed) if cells[i].row_span == 1}
         for row in rows_of(lines)
     ]
     return sum(len(rows) > 1 for rows in places) / max(1, len(places))

@@ -69,12 +69,10 @@ class Pix2StructPredictor:
 
         Raises ModelError when the folder cannot be used.
         """
-        config = pretrained.load_config(folder)
-        processor = pretrained.load_processor(folder, AutoProcessor)
-        module = pretrained.load_model(
+        processor, module = pretrained.load(
             folder,
+            AutoProcessor,
             AutoModelForImageTextToText,
-            config,
             device=device,
             dtype=dtype,
             attention=attention,

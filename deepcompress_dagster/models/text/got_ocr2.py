@@ -72,12 +72,10 @@ class GotOcr2Predictor:
 
         The mode ``large`` reads formatted. Raises ModelError when the folder cannot be used.
         """
-        config = pretrained.load_config(folder)
-        processor = pretrained.load_processor(folder, AutoProcessor)
-        module = pretrained.load_model(
+        processor, module = pretrained.load(
             folder,
+            AutoProcessor,
             AutoModelForImageTextToText,
-            config,
             device=device,
             dtype=dtype,
             attention=attention,
