@@ -1,5 +1,7 @@
 """Draws what was found on a page over its image, to see at a glance what a row stands for."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,17 +61,24 @@ def page_overlays(warehouse: "Warehouse", document_id: str) -> list[PageOverlay]
         found: list[dict[str, Any]] = warehouse.query(sql.format(document=document)).to_pylist()
         return found
 
-    regions, cells = rows(_REGIONS), rows(_CELLS)
+    regions, cells = _by_page(rows(_REGIONS)), _by_page(rows(_CELLS))
     return [
         PageOverlay(
             page["page_number"],
             warehouse.data_dir / page["image_path"],
             page["scale"],
-            tuple(row for row in regions if row["page_number"] == page["page_number"]),
-            tuple(row for row in cells if row["page_number"] == page["page_number"]),
+            tuple(regions[page["page_number"]]),
+            tuple(cells[page["page_number"]]),
         )
         for page in rows(_PAGES)
     ]
+
+
+def _by_page(rows: Iterable[dict[str, Any]]) -> defaultdict[int, list[dict[str, Any]]]:
+    pages: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        pages[row["page_number"]].append(row)
+    return pages
 
 
 def draw(page: PageOverlay) -> Image.Image:
