@@ -139,8 +139,8 @@ def _collected(warehouse: "Warehouse", document_id: str, page_count: int) -> Par
 def _frame(warehouse: "Warehouse", table: str, document_id: str) -> "pl.DataFrame":
     import polars as pl
 
-    # document_id was made by the warehouse: letters, digits and hyphens only
-    sql = f"SELECT * FROM {table} WHERE document_id = '{document_id}' ORDER BY ALL"  # noqa: S608
-    frame = pl.from_arrow(warehouse.query(sql))
+    # Only names of tables and views of the warehouse come here.
+    sql = f"SELECT * FROM {table} WHERE document_id = ? ORDER BY ALL"  # noqa: S608
+    frame = pl.from_arrow(warehouse.query(sql, [document_id]))
     assert isinstance(frame, pl.DataFrame)
     return frame

@@ -29,17 +29,17 @@ COLOURS = {
 
 _PAGES = """
 SELECT page_number, image_path, pixel_width / width AS scale FROM pages
-WHERE document_id = {document} AND image_path IS NOT NULL ORDER BY page_number
+WHERE document_id = ? AND image_path IS NOT NULL ORDER BY page_number
 """
 
 _REGIONS = """
 SELECT page_number, coalesce(t.label, l.label) AS label, l.score, l.reading_order,
     l.x0, l.y0, l.x1, l.y1
 FROM layouts l LEFT JOIN text t USING (document_id, page_number, region_id)
-WHERE l.document_id = {document} ORDER BY page_number, l.reading_order
+WHERE l.document_id = ? ORDER BY page_number, l.reading_order
 """
 
-_CELLS = "SELECT page_number, x0, y0, x1, y1 FROM table_cells WHERE document_id = {document}"
+_CELLS = "SELECT page_number, x0, y0, x1, y1 FROM table_cells WHERE document_id = ?"
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,9 @@ class PageOverlay:
 
 def page_overlays(warehouse: "Warehouse", document_id: str) -> list[PageOverlay]:
     """The overlays of a document's rendered pages, from the newest snapshot."""
-    document = "'" + document_id.replace("'", "''") + "'"
 
     def rows(sql: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = warehouse.query(sql.format(document=document)).to_pylist()
+        found: list[dict[str, Any]] = warehouse.query(sql, [document_id]).to_pylist()
         return found
 
     regions, cells = _by_page(rows(_REGIONS)), _by_page(rows(_CELLS))

@@ -346,10 +346,10 @@ class Warehouse:
         finally:
             conn.close()
 
-    def query(self, sql: str) -> pa.Table:
-        """The result of one query on the newest snapshot. Raises QueryError."""
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> pa.Table:
+        """The result of one query on the newest snapshot, ``?`` bound. Raises QueryError."""
         with self.reader() as conn, _user_errors():
-            return _relation(conn, sql).to_arrow_table()
+            return _relation(conn, sql, parameters).to_arrow_table()
 
     def export(self, sql: str, form: export.Format, target: Path | BinaryIO) -> None:
         """Write the result of one query on the newest snapshot to a file or a binary stream.
@@ -387,8 +387,10 @@ def _user_errors() -> Iterator[None]:
         raise QueryError(str(error)) from error
 
 
-def _relation(conn: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
-    relation: duckdb.DuckDBPyRelation | None = conn.sql(sql)
+def _relation(
+    conn: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] = ()
+) -> duckdb.DuckDBPyRelation:
+    relation: duckdb.DuckDBPyRelation | None = conn.sql(sql, params=list(parameters) or None)
     if relation is None:
         raise QueryError(f"there is no statement in {sql!r}")
     return relation
