@@ -7,6 +7,10 @@ from contextlib import contextmanager
 _local = threading.local()
 
 
+class Interrupted(RuntimeError):
+    """A model ended early because nobody wants its result."""
+
+
 @contextmanager
 def stop_when(event: threading.Event) -> Iterator[None]:
     """While this lasts, models called from this thread end early once ``event`` is set."""
@@ -22,3 +26,9 @@ def is_wanted() -> bool:
     """Whether a model called from this thread should end now."""
     event: threading.Event | None = getattr(_local, "event", None)
     return event is not None and event.is_set()
+
+
+def check() -> None:
+    """Raise Interrupted if a model called from this thread should end now."""
+    if is_wanted():
+        raise Interrupted("the model was told to end")

@@ -92,13 +92,17 @@ class WorkerPool:
             raise error
         return result
 
-    def close(self) -> None:
-        """Kill all workers; calls under way raise PoolClosed. Nothing is left behind."""
+    def interrupt(self) -> None:
+        """Take no more calls and kill the workers of those under way: both raise PoolClosed."""
         with self._guard:
             self._closed = True
-            busy = self._all.difference(self._idle)
-            for worker in busy:
+            for worker in self._all.difference(self._idle):
                 worker.kill()
+
+    def close(self) -> None:
+        """Kill all workers; calls under way raise PoolClosed. Nothing is left behind."""
+        self.interrupt()
+        with self._guard:
             idle, self._idle = self._idle, []
         for worker in idle:
             self._discard(worker)

@@ -194,8 +194,12 @@ class PdfWorkers:
         )
         return tables
 
+    def interrupt(self) -> None:
+        """End the calls under way and take no more: both raise PoolClosed."""
+        self._pool.interrupt()
+
     def close(self) -> None:
-        """End the workers and remove the slots; calls under way raise RuntimeError."""
+        """End the workers and remove the slots; calls under way raise PoolClosed."""
         self._pool.close()
         self.slots.close()
 

@@ -7,6 +7,7 @@ stream over any number of documents, whose pages share every microbatch.
 import os
 import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ from deepcompress_dagster.models.stopping import stop_when
 from deepcompress_dagster.models.store import locate
 from deepcompress_dagster.pdf.content import DocumentInfo
 from deepcompress_dagster.pdf.errors import PdfError
+from deepcompress_dagster.pdf.processes import PoolClosed
 from deepcompress_dagster.pdf.workers import PdfWorkers, RenderedPage
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.pipeline.figures import (
@@ -115,7 +117,7 @@ class Parser:
             slot_dir=slot_dir,
         )
         self._specs: dict[Task, ModelSpec | None] = {}
-        self._cancelled = threading.Event()
+        self._interrupted = threading.Event()
         self.metrics = StreamMetrics()
 
     def __enter__(self) -> "Parser":
@@ -145,6 +147,7 @@ class Parser:
         of different documents interleave. ``regions`` looks up the committed regions of a
         page; it is needed when the selection leaves out ``layouts``.
 
+        Leaving it early interrupts the calls under way; this parser opens no document after that.
         Raises MissingModelError before anything is read when weights are not on this machine, and
         ValueError for a selection that cannot be run.
         """
@@ -153,8 +156,8 @@ class Parser:
             raise ValueError(f"{', '.join(plan.assets)} need the regions of layouts")
         self._require_models(plan)
         locates_lines = not plan.reads_text or self._locates_lines()
-        self._cancelled = threading.Event()
-        stream = Stream(self._stages(), budget=self._budget())
+        self._interrupted = threading.Event()
+        stream = Stream(self._stages(), budget=self._budget(), interrupt=self._interrupt)
         self.metrics = stream.metrics
         stored = regions if plan.stored_regions else None
 
@@ -172,11 +175,13 @@ class Parser:
             ).run()
 
         results = stream.run(self._items(tasks, stored, stream.metrics), flow, self._size)
-        try:
+        with closing(results):
             yield from _accounted(results)
-        finally:
-            self._cancelled.set()
-            results.close()
+
+    def _interrupt(self) -> None:
+        """End the calls under way: what they would give is of no use any more."""
+        self._interrupted.set()
+        self._workers.interrupt()
 
     def _require_models(self, plan: Plan) -> None:
         """One clear error before the first page, not one for each page."""
@@ -208,6 +213,10 @@ class Parser:
             except PdfError as error:
                 yield _unopened(task, error)
                 continue
+            except PoolClosed:
+                if self._interrupted.is_set():
+                    return
+                raise
             jobs = _page_jobs(task, info, stored)
             metrics.expect(len(jobs))
             yield _opened(task, info, len(jobs))
@@ -317,7 +326,7 @@ class Parser:
         """The model's answers; an item that it could not do has the error in its place."""
         predictor = self._predictor(task)
         device.reset_peak_memory(predictor.device)
-        with stop_when(self._cancelled):
+        with stop_when(self._interrupted):
             try:
                 values = predictor.predict(batch)
             except PartlyFailed as failure:

@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 T = TypeVar("T")
 
 FEEDER_GRACE_S = 5.0
-"""How long the end of a run waits for ``items`` when these block: nothing can interrupt them."""
+"""How long the end of a run waits for ``items`` when these block."""
 
 
 class StageHung(RuntimeError):
@@ -46,7 +46,18 @@ class Stream:
     two stages share a name.
     """
 
-    def __init__(self, stages: Sequence[AnyStage], *, budget: int) -> None:
+    def __init__(
+        self,
+        stages: Sequence[AnyStage],
+        *,
+        budget: int,
+        interrupt: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``interrupt`` is called when a run ends before all its results were taken.
+
+        It may make the calls that are under way return or raise early; what becomes of them is of
+        no interest any more. It may come from any thread, and more than once.
+        """
         if budget < 1:
             raise ValueError(f"a budget of {budget} admits nothing; give 1 or more")
         names = [stage.name for stage in stages]
@@ -55,6 +66,7 @@ class Stream:
         self.metrics = StreamMetrics(stages)
         self._stages = tuple(stages)
         self._budget = budget
+        self._interrupt = interrupt
         self._is_cancelled = False
         self._in_use = threading.Lock()
         self._run: _Run[Any] | None = None
@@ -74,9 +86,10 @@ class Stream:
 
         However the run ends, closing this generator included, its threads are joined, flows that
         did not finish are closed, and so is ``items`` if it is a generator. A call that a stage is
-        in is waited for, and its flow gets the answer before it is closed. Nothing can interrupt a
-        call or ``items``: past the stage's time limit, or ``FEEDER_GRACE_S``, the thread is left
-        behind with a warning; it is a daemon and ends on its own if it ever returns.
+        in is waited for, and its flow gets the answer before it is closed. A call, or ``items``,
+        that ``interrupt`` does not end either is left behind with its thread and a warning, past
+        the stage's time limit or ``FEEDER_GRACE_S``: the thread is a daemon and ends on its own if
+        it ever returns.
 
         Raises StageHung when a call exceeds its time limit, noticed while the consumer waits here;
         StreamCancelled after ``cancel``; RuntimeError when another run is going on.
@@ -84,7 +97,7 @@ class Stream:
         if not self._in_use.acquire(blocking=False):
             raise RuntimeError("this stream is running already; finish or close that run first")
         try:
-            self._run = run = _Run[T](self._stages, self._budget, self.metrics)
+            self._run = run = _Run[T](self._stages, self._budget, self.metrics, self._interrupt)
             if self._is_cancelled:
                 run.cancel()
             try:
@@ -124,7 +137,13 @@ class _Station:
 class _Run(Generic[T]):
     """The state of one run and what its threads do with it."""
 
-    def __init__(self, stages: Sequence[AnyStage], budget: int, metrics: StreamMetrics) -> None:
+    def __init__(
+        self,
+        stages: Sequence[AnyStage],
+        budget: int,
+        metrics: StreamMetrics,
+        interrupt: Callable[[], None],
+    ) -> None:
         # Reentrant: a signal handler may cancel while its own thread holds the lock.
         self._lock = threading.RLock()
         self._room = threading.Condition(self._lock)
@@ -134,6 +153,7 @@ class _Run(Generic[T]):
             for index, stage in enumerate(stages)
         }
         self._metrics = metrics
+        self._interrupt = interrupt
         self._budget = budget
         self._taken = 0
         self._size_at_door = 0  # of the item that waits for room; 0: none waits
@@ -386,6 +406,8 @@ class _Run(Generic[T]):
         with self._lock:
             self._levels[walk.level] -= 1
             del self._walks[walk]
+            if self._is_stopped:
+                return  # it may have come of a call that was interrupted
             self._finished.append((result, walk.size))
             self._metrics.finished += bool(walk.trace.entries)
             self._notify()
@@ -401,13 +423,17 @@ class _Run(Generic[T]):
     def _stop(self, error: BaseException | None = None) -> None:
         """Let all threads end; the consumer gets the first ``error``."""
         with self._lock:
-            if not self._is_stopped:
-                self._is_stopped, self._error = True, error
-                wakes = [station.wake for station in self._stations.values()]
-                for condition in (self._room, self._news, *wakes):
-                    condition.notify_all()
-            elif error is not None:
-                logger.error("a further error while a stream was ending", exc_info=error)
+            if self._is_stopped:
+                if error is not None:
+                    logger.error("a further error while a stream was ending", exc_info=error)
+                return
+            is_early = not self._is_done()
+            self._is_stopped, self._error = True, error
+            wakes = [station.wake for station in self._stations.values()]
+            for condition in (self._room, self._news, *wakes):
+                condition.notify_all()
+        if is_early:
+            self._interrupt()
 
     def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
         return threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)

@@ -1,5 +1,6 @@
 import json
 import math
+import threading
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from onnx_references.make import pixels
 from deepcompress_dagster.models.cache import model_cache
 from deepcompress_dagster.models.catalog import Task, spec_for
 from deepcompress_dagster.models.predictor import Image, ModelError, ReadText, TextCrop
+from deepcompress_dagster.models.stopping import Interrupted, stop_when
 from deepcompress_dagster.models.text import ppocr
 from deepcompress_dagster.models.text.ctc import decode, first_steps
 from deepcompress_dagster.models.text.detection import GROWTH, LineBox, cut_out, find_lines
@@ -338,6 +340,23 @@ def test_a_crop_reads_the_same_every_time_and_as_a_view_of_its_page(reader):
     page, _ = drawn()
     view = page[40:200, 30:700]
     assert read(reader, view) == read(reader, view) == read(reader, view.copy())
+
+
+@pytest.mark.models
+def test_reading_ends_between_two_lines_when_it_is_told_to(reader, monkeypatch):
+    page, _ = drawn()
+    told, decoded = threading.Event(), []
+
+    def decode_once(canvas, shares):
+        decoded.append(PPOCRPredictor._decode(reader, canvas, shares))
+        told.set()
+        return decoded[-1]
+
+    monkeypatch.setattr(reader, "_decode", decode_once)
+    with stop_when(told), pytest.raises(Interrupted):
+        read(reader, page)
+    assert len(decoded) == 1
+    assert len(read(reader, page).lines) == len(LINES)
 
 
 @pytest.mark.models

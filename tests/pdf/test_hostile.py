@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from raw_pdf import CATALOG, PAGES, endless_pdf, page, stream, write_pdf
 
 from benchmarks import fuzz
 from deepcompress_dagster.pdf import errors
@@ -16,8 +17,6 @@ from deepcompress_dagster.pdf.workers import PdfWorkers, RenderedPage
 
 WORKER_MB = 256
 """What a worker may take on top of the 100 MB that it starts with."""
-CATALOG = b"<< /Type /Catalog /Pages 2 0 R >>"
-PAGES = b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
 
 
 @pytest.fixture
@@ -34,29 +33,11 @@ def few(tmp_path: Path) -> Iterator[PdfWorkers]:
         yield pool
 
 
-def write_pdf(path: Path, *objects: bytes) -> Path:
-    """A PDF of these objects, without a cross-reference table."""
-    body = b"".join(b"%d 0 obj\n%s\nendobj\n" % item for item in enumerate(objects, start=1))
-    path.write_bytes(b"%PDF-1.7\n" + body + b"trailer << /Root 1 0 R >>\n%%EOF\n")
-    return path
-
-
-def stream(data: bytes, header: bytes = b"") -> bytes:
-    return b"<< /Length %d %s >>\nstream\n%s\nendstream" % (len(data), header, data)
-
-
 def bomb(byte: bytes, megabytes: int) -> bytes:
     """So many megabytes of one byte, deflated twice to a few kilobytes."""
     packer = zlib.compressobj(1)
     once = b"".join(packer.compress(byte * 2**20) for _ in range(megabytes)) + packer.flush()
     return zlib.compress(once, 9)
-
-
-def page(resources: bytes = b"", box: bytes = b"[0 0 200 100]") -> bytes:
-    return b"<< /Type /Page /Parent 2 0 R /MediaBox %s /Contents 4 0 R /Resources << %s >> >>" % (
-        box,
-        resources,
-    )
 
 
 def render(workers: PdfWorkers, path: Path, number: int = 1) -> RenderedPage:
@@ -210,17 +191,7 @@ def test_a_document_whose_pages_all_hang_is_given_up(tmp_path: Path) -> None:
         slot_dir=tmp_path / "slots",
         document_timeout_s=2,
     ) as workers:
-        forms = [
-            stream(
-                b"/F Do /F Do",
-                b"/Type /XObject /Subtype /Form /BBox [0 0 9 9]"
-                b" /Resources << /XObject << /F %d 0 R >> >>" % (number + 1),
-            )
-            for number in range(5, 35)
-        ]
-        draw = page(b"/XObject << /F 5 0 R >>")
-        end = stream(b"0 0 1 1 re f", b"/Type /XObject /Subtype /Form /BBox [0 0 9 9]")
-        path = write_pdf(tmp_path / "slow.pdf", CATALOG, PAGES, draw, stream(b"/F Do"), *forms, end)
+        path = endless_pdf(tmp_path / "slow.pdf")
         outcomes = [render_or_error(workers, path) for _ in range(4)]
         assert outcomes == ["page_timeout", "page_timeout", "given_up", "given_up"]
         with pytest.raises(errors.GivenUp, match=r"took 2 s.*DEEPCOMPRESS_DOCUMENT_TIMEOUT_S"):

@@ -218,6 +218,19 @@ def test_closing_ends_calls_under_way_and_leaves_nothing(new_pool: NewPool) -> N
     pool.close()
 
 
+def test_an_interrupt_ends_calls_under_way_and_refuses_others(new_pool: NewPool) -> None:
+    pool = new_pool(1)
+    with ThreadPoolExecutor(2) as threads:
+        calls = [threads.submit(pool.call, SLEEP, 600) for _ in range(2)]
+        while not pool.pids:
+            time.sleep(0.01)
+        pool.interrupt()
+        assert all(isinstance(call.exception(), PoolClosed) for call in calls)
+    assert pool.pids == ()
+    with pytest.raises(PoolClosed):
+        pool.call(GETPID)
+
+
 PARENT = """
 import sys, threading, time
 from deepcompress_dagster.pdf.processes import WorkerPool

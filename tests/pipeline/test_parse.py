@@ -1,10 +1,12 @@
 """The whole stream on real PDFs with the embedded models."""
 
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from raw_pdf import endless_pdf
 
 from deepcompress_dagster.models.cache import model_cache
 from deepcompress_dagster.models.catalog import Task
@@ -126,6 +128,23 @@ def test_a_failing_model_costs_its_asset_and_is_named(settings, samples):
     lame = settings.model_copy(update={"table": str(samples)})
     with pytest.raises(Exception, match="safetensors"):
         run(lame, [task(samples / "orchard-tables.pdf", settings.data_dir)])
+
+
+def test_leaving_early_ends_calls_that_would_take_long(settings, samples, tmp_path):
+    patient = settings.model_copy(update={"page_timeout_s": 3000.0})
+    tasks = [
+        task(endless_pdf(tmp_path / "endless.pdf"), settings.data_dir),
+        task(samples / "weather-notes.pdf", settings.data_dir),
+    ]
+    with Parser(patient, slot_dir=settings.data_dir / "slots") as parser:
+        with closing(parser.parse(tasks)) as stream:
+            assert isinstance(next(stream), DocumentOpened)
+            while not parser._workers.slots_in_use:
+                time.sleep(0.01)
+        assert parser._workers.pids == ()
+        assert parser._workers.slots_in_use == 0
+        with pytest.raises(RuntimeError, match="closed"):
+            list(parser.parse(tasks))
 
 
 def test_missing_weights_are_one_error_with_the_command(settings, samples, tmp_path):

@@ -176,6 +176,45 @@ def test_cancel_while_its_own_thread_holds_the_lock_does_not_block() -> None:
         next(results)
 
 
+def test_calls_under_way_are_interrupted_when_a_run_ends_early() -> None:
+    flows, closed, block = Flows(), list[str](), Blocker()
+    stages = [*two_stages()[:1], Stage("b", block)]
+    the_stream = Stream(stages, budget=10, interrupt=block.release.set)
+    results = the_stream.run(endless(closed), flows, one)
+    threading.Thread(target=lambda: (block.is_in.wait(LONG_S), the_stream.cancel())).start()
+    with pytest.raises(StreamCancelled):
+        next(results)
+    assert block.release.is_set()
+    assert flows.are_closed()
+
+
+def test_nothing_is_interrupted_when_all_results_were_taken() -> None:
+    calls: list[str] = []
+    the_stream = Stream(two_stages(), budget=10, interrupt=lambda: calls.append("interrupt"))
+    assert len(list(the_stream.run(range(9), Flows(), one))) == 9
+    assert calls == []
+
+
+def test_what_comes_of_an_interrupted_call_is_no_result() -> None:
+    block = Blocker()
+
+    def items() -> Iterator[int]:
+        yield from (0, 1)
+        assert block.is_in.wait(LONG_S)
+        raise LookupError("no more items")
+
+    def work(items: list[int]) -> list[int]:
+        return items if items == [0] else block(items)
+
+    the_stream = Stream([Stage("a", work)], budget=10, interrupt=block.release.set)
+    results = the_stream.run(items(), one_call, one)
+    got = [next(results)]
+    wait_for_threads_to_end()
+    with pytest.raises(LookupError):
+        got.extend(results)
+    assert got == [0]
+
+
 def test_keyboard_interrupt_while_waiting_leaves_nothing() -> None:
     flows, closed = Flows(), list[str]()
 

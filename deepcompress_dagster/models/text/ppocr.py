@@ -26,7 +26,7 @@ from transformers import (
     PPOCRV6SmallRecForTextRecognition,
 )
 
-from deepcompress_dagster.models import onnx_modules, pretrained
+from deepcompress_dagster.models import onnx_modules, pretrained, stopping
 from deepcompress_dagster.models.onnx_weights import (
     CONFIG_NAME,
     OnnxGraph,
@@ -223,13 +223,17 @@ class PPOCRPredictor:
         return float(item.image.shape[0] * item.image.shape[1])
 
     def predict(self, batch: Sequence[TextCrop]) -> list[ReadText]:
-        """The lines of each crop in reading order; the lines of all crops are read together."""
+        """The lines of each crop in reading order; the lines of all crops are read together.
+
+        Raises Interrupted when it is told to end.
+        """
         boxes = [self._detect(crop.image) for crop in batch]
         pairs = list(zip(batch, boxes, strict=True))
         readings = iter(self._read([(crop.image, box) for crop, own in pairs for box in own]))
         return [_read_text([next(readings) for _ in own], crop.image) for crop, own in pairs]
 
     def _detect(self, image: Image) -> list[LineBox]:
+        stopping.check()
         scale = _detector_scale(image)
         canvas = _detector_canvas(image, scale)
         pixels = torch.from_numpy(canvas).permute(2, 0, 1)[None]
@@ -276,6 +280,7 @@ class PPOCRPredictor:
 
     def _decode(self, canvas: FloatArray, shares: Sequence[float]) -> list[DecodedLine]:
         pixels = torch.from_numpy(canvas).permute(0, 3, 1, 2).to(self.device, self._dtype)
+        stopping.check()
         with torch.inference_mode():
             logits = _logits(self._recogniser, pixels)
             classes = logits.argmax(-1).cpu().numpy()
