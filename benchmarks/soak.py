@@ -1,7 +1,7 @@
-"""Kills, resumes and load over time, with real processes and models that answer at once.
+"""Kills, stops, resumes and load over time: real processes, models that answer at once.
 
     python -m benchmarks.soak [--tries 19] [--services 6] [--documents 2000] [--minutes 10]
-                              [--only faults,resume,flood,load] [--work DIR]
+                              [--only kills,stops,resume,flood,load] [--work DIR]
 
 Prints one table (fault, tries, lost pages, lost documents, torn documents, time to recover) and
 what is left behind; ``load`` writes ``load.csv`` and ``load.svg``: memory, file descriptors and
@@ -20,10 +20,11 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -40,6 +41,10 @@ from deepcompress_dagster.warehouse import Warehouse
 SELF = (sys.executable, "-m", "benchmarks.soak")
 PORT = 3231
 READERS = 4
+SENSOR_S = 2
+
+RUNS = "{ runsOrError(limit: 50) { ... on Runs { results { runId status } } } }"
+TERMINATE = "mutation ($run: String!) { terminateRun(runId: $run) { __typename } }"
 
 TORN = """
 WITH held AS (
@@ -82,7 +87,7 @@ class Bench(Place):
 
     def __init__(self, folder: Path, **settings: object) -> None:
         super().__init__(
-            folder, device="cpu", settle_s=0, sensor_interval_s=2, min_free_mb=50, **settings
+            folder, device="cpu", settle_s=0, sensor_interval_s=SENSOR_S, min_free_mb=50, **settings
         )
         self.complete: set[str] = set()
 
@@ -264,6 +269,12 @@ def kill_run(pid: int) -> None:
         psutil.Process(pid).kill()
 
 
+def interrupt_run(pid: int) -> None:
+    """Ctrl-C for a run, unless it has ended."""
+    with suppress(psutil.Error):
+        psutil.Process(pid).send_signal(signal.SIGINT)
+
+
 def kill_worker(pid: int) -> None:
     """Kill one of the processes that render for a run, if it has one just then."""
     with suppress(psutil.Error):
@@ -299,9 +310,10 @@ def faults_in_a_run(folder: Path, fault: str, kill: Callable[[int], None], tries
     return judge(bench, row)
 
 
-def few_documents(bench: Bench, number: int) -> list[Path]:
+def few_documents(bench: Bench, number: int, pages: int = 12) -> list[Path]:
     return [
-        write_pdf(bench.inbox / f"{number}-{part}.pdf", 12, 10 * number + part) for part in range(2)
+        write_pdf(bench.inbox / f"{number}-{part}.pdf", pages, 10 * number + part)
+        for part in range(2)
     ]
 
 
@@ -353,7 +365,7 @@ def kill_first(
                 return
 
 
-def faults(folder: Path, tries: int, service_tries: int) -> list[Row]:
+def kills(folder: Path, tries: int, service_tries: int) -> list[Row]:
     """Kills of each kind: ``tries`` of a run and of its workers, the others of each service."""
     rows = []
     for name, kill in (("run killed", kill_run), ("render worker killed", kill_worker)):
@@ -363,6 +375,64 @@ def faults(folder: Path, tries: int, service_tries: int) -> list[Row]:
         rows.append(faults_in_a_service(folder / name, name, victim, service_tries))
         say(rows[-1])
     return rows
+
+
+# Stops
+
+
+def stops(folder: Path, tries: int) -> list[Row]:
+    """Ctrl-C of a run in a terminal, and the UI's Terminate."""
+    rows = [faults_in_a_run(folder / "interrupt", "Ctrl-C of a run", interrupt_run, tries)]
+    say(rows[-1])
+    rows.append(terminations(folder / "terminate", tries))
+    say(rows[-1])
+    return rows
+
+
+def terminations(folder: Path, tries: int) -> Row:
+    """Terminate runs as the UI does, at random moments: seconds until none is unfinished.
+
+    The sensor must leave alone what was cancelled, and the next run that is asked for ends it.
+    """
+    bench, row = Bench(folder), Row("run terminated in the UI (seconds until it ended)", tries)
+    with bench.serving():
+        for number in range(tries):
+            bench.note()
+            known = set(run_statuses())
+            files = few_documents(bench, number, pages=60)
+            wait_for(lambda known=known: "STARTED" in run_statuses(known).values())
+            time.sleep(random.uniform(0, 3))
+            began = time.monotonic()
+            for run_id in run_statuses(known):
+                ask(TERMINATE, run=run_id)
+            wait_for(lambda: not unfinished(bench))
+            row.seconds.append(time.monotonic() - began)
+            bench.note()
+            known = set(run_statuses())
+            time.sleep(3 * SENSOR_S)
+            row.problems += [f"try {number}: run {run} came unasked" for run in run_statuses(known)]
+            wait_for_end(bench.process(*files))
+            if not bench.all_complete():
+                row.problems.append(f"try {number}: not complete after the next run")
+    return judge(bench, row)
+
+
+def run_statuses(without: Collection[str] = ()) -> dict[str, str]:
+    """Status of each run by its id, as the UI shows them."""
+    runs_found = ask(RUNS)["runsOrError"]["results"]
+    return {run["runId"]: run["status"] for run in runs_found if run["runId"] not in without}
+
+
+def ask(query: str, **variables: str) -> dict[str, Any]:
+    """What the webserver answers to a query of the UI."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{PORT}/graphql",
+        data=json.dumps({"query": query, "variables": variables}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        data: dict[str, Any] = json.load(answer)["data"]
+        return data
 
 
 # Resume
@@ -515,18 +585,11 @@ def read() -> None:
 
 def ask_ui(bench: Bench, stop: threading.Event, count: Callable[[str], None]) -> None:
     """What the UI's pages ask of the webserver."""
-    query = {"query": "{ runsOrError(limit: 20) { ... on Runs { results { runId status } } } }"}
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{PORT}/graphql",
-        data=json.dumps(query).encode(),
-        headers={"Content-Type": "application/json"},
-    )
     while not stop.wait(1):
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                json.load(answer)["data"]["runsOrError"]["results"]
+            run_statuses()
             count("UI answers")
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             say(error)
             count("UI failures")
 
@@ -670,12 +733,13 @@ def main() -> None:
     parser.add_argument("--services", type=int, default=6, help="tries for each service")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--documents", type=int, default=2000, help="size of the flood")
-    parser.add_argument("--only", default="faults,resume,flood,load")
+    parser.add_argument("--only", default="kills,stops,resume,flood,load")
     parser.add_argument("--work", type=Path)
     arguments = parser.parse_args()
     work = arguments.work or Path(tempfile.mkdtemp(prefix="deepcompress-soak-"))
     steps = arguments.only.split(",")
-    rows = faults(work / "faults", arguments.tries, arguments.services) if "faults" in steps else []
+    rows = kills(work / "kills", arguments.tries, arguments.services) if "kills" in steps else []
+    rows += stops(work / "stops", arguments.services) if "stops" in steps else []
     rows += resume(work / "resume") if "resume" in steps else []
     rows += flood(work / "flood", arguments.documents) if "flood" in steps else []
     rows += load(work / "load", arguments.minutes) if "load" in steps else []
