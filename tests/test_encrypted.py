@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.models
 
-SECRET = "Zw3i-Apfel-Baum"
+SECRET = "Zw3i-Apfel-Baum"  # pragma: allowlist secret
 WRONG = "F4lsche-Birne"
 
 

@@ -110,7 +110,10 @@ def test_a_run_that_cannot_start_fails_with_what_to_do_and_no_traceback(
     settings = load_settings(data_dir=tmp_path / "data", inbox=tmp_path, **changed[lacking])
     write_report(tmp_path / "a.pdf")
     warehouse, definitions = Warehouse(settings.data_dir), build_definitions(settings)
-    hint = {"models": "deepcompress models pull", "passwords": "DEEPCOMPRESS_PASSWORDS_FILE"}
+    hint = {
+        "models": "deepcompress models pull",
+        "passwords": "DEEPCOMPRESS_PASSWORDS_FILE",  # pragma: allowlist secret
+    }
     with dg.DagsterInstance.ephemeral() as instance:
         ingest.register_documents(instance, warehouse, [tmp_path / "a.pdf"])
         bench = Bench(instance, warehouse, definitions, tmp_path)
