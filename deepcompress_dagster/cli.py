@@ -286,15 +286,12 @@ def _clear_errors() -> Iterator[None]:
     expected = (UsageError, SettingsError, ModelError, WarehouseError, OSError, ValueError)
     try:
         yield
-    except expected as error:
-        _notes.print(f"deepcompress: {error}", style="red", markup=False)
-        raise typer.Exit(EXIT_USAGE) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(EXIT_INTERRUPTED) from error
     except Exception as error:
         from deepcompress_dagster.orchestration import disk
 
-        reason = disk.explanation(error)
+        reason = disk.explanation(error) or (str(error) if isinstance(error, expected) else None)
         if reason is None:
             raise
         _notes.print(f"deepcompress: {reason}", style="red", markup=False)
@@ -333,10 +330,12 @@ def _definitions(settings: Settings) -> "dg.Definitions":
 
 def _pdfs(paths: Sequence[Path]) -> list[Path]:
     """The files named, and the PDFs below the folders named. Raises UsageError for none."""
+    from deepcompress_dagster.orchestration import inbox
+
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            files += sorted(found for found in path.rglob("*.[pP][dD][fF]") if found.is_file())
+            files += [stat.path for stat, _ in inbox.pdfs(path, settle_s=0)]
         elif path.exists():
             files.append(path)
         else:

@@ -229,3 +229,15 @@ def test_the_example_runs(samples):
     )
     assert "| Early red | 1,240 | 980 | 1,410 |" in done.stdout
     assert done.stdout.count("page 1: 5 x") == 3
+
+
+def test_a_folder_means_the_pdfs_that_an_inbox_would_take(tmp_path):
+    outside, folder = tmp_path / "outside", tmp_path / "folder"
+    for path in (folder / "b" / "2.PDF", folder / "a.pdf", outside / "c.pdf"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"%PDF-")
+    for name in (".hidden.pdf", "notes.txt", "d.pdf.part"):
+        (folder / name).write_bytes(b"")
+    (folder / "link").symlink_to(outside)
+    (folder / "loop").symlink_to(folder)
+    assert [path.name for path in cli._pdfs([folder])] == ["a.pdf", "2.PDF", "c.pdf"]

@@ -17,9 +17,12 @@ MEGABYTE = 1_000_000
 
 WAREHOUSE_FILE = "warehouse.duckdb"
 
+MEND = "make room or mend the disk"
+
 _DISK_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE}
 )
+_REFUSALS = frozenset({errno.EACCES, errno.EPERM})
 _SQLITE_WORDS = ("disk", "readonly", "unable to open")
 
 
@@ -68,13 +71,14 @@ def explanation(error: BaseException) -> str | None:
     for cause in _chain(error):
         if isinstance(cause, DiskError | NoRoomError):
             return str(cause)
-        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
+        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS | _REFUSALS:
             where = f" ({cause.filename})" if cause.filename else ""
-            return f"{cause.strerror}{where}; make room or mend the disk, then try again"
+            mend = "mend its permissions" if cause.errno in _REFUSALS else MEND
+            return f"{cause.strerror}{where}; {mend}, then try again"
         if isinstance(cause, sqlite3.OperationalError) and any(
             word in str(cause) for word in _SQLITE_WORDS
         ):
-            return f"Dagster's storage: {cause}; make room or mend the disk, then try again"
+            return f"Dagster's storage: {cause}; {MEND}, then try again"
     return None
 
 

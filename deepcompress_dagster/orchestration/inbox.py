@@ -85,7 +85,7 @@ def pdfs(
         try:
             stat = path.stat()
         except OSError as error:
-            logger.warning("cannot examine %s: %s", path, error)
+            logger.warning("cannot examine %s: %s", path, error.strerror)
             continue
         yield FileStat.of(path, stat), is_settled(stat, settle_s, moment)
 
@@ -97,7 +97,7 @@ def _walk(
         stat = folder.stat()
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        logger.warning("cannot list %s: %s", folder, error)
+        logger.warning("cannot list %s: %s", folder, error.strerror)
         return
     if (stat.st_dev, stat.st_ino) in entered:
         return

@@ -86,6 +86,7 @@ def test_a_folder_that_is_not_there_yet_has_the_room_of_the_one_above(tmp_path: 
     [
         (OSError(errno.ENOSPC, "No space left on device", "x.jpg"), "No space left on device"),
         (OSError(errno.EROFS, "Read-only file system"), "make room or mend the disk"),
+        (OSError(errno.EACCES, "Permission denied", "x.jpg"), "(x.jpg); mend its permissions"),
         (sqlite3.OperationalError("database or disk is full"), "Dagster's storage"),
         (OSError(errno.ENOENT, "No such file"), None),
         (sqlite3.OperationalError("no such table"), None),
