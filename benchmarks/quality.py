@@ -75,10 +75,10 @@ def as_pdf(source: Path, name: str, folder: Path) -> Path:
     return target
 
 
-def process(folder: Path, data_dir: Path) -> Cost:
+def process(folder: Path, data_dir: Path, *options: str, **variables: str) -> Cost:
     """Run ``deepcompress process`` over the folder, as a user would."""
-    environment = {**os.environ, "DEEPCOMPRESS_DATA_DIR": str(data_dir)}
-    command = [sys.executable, "-m", "deepcompress_dagster.cli", "process", str(folder)]
+    environment = {**os.environ, "DEEPCOMPRESS_DATA_DIR": str(data_dir), **variables}
+    command = [sys.executable, "-m", "deepcompress_dagster.cli", "process", str(folder), *options]
     started = time.monotonic()
     subprocess.run(command, env=environment, check=False)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
