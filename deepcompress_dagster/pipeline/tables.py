@@ -3,7 +3,11 @@
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
+
+import numpy as np
+import numpy.typing as npt
 
 from deepcompress_dagster.models.predictor import CellGrid
 from deepcompress_dagster.pdf.content import FoundTable
@@ -11,7 +15,7 @@ from deepcompress_dagster.pipeline.blocks import Block
 from deepcompress_dagster.pipeline.frame import Frame
 from deepcompress_dagster.pipeline.lines import Line, in_rows, rows_of
 from deepcompress_dagster.pipeline.row_bands import in_bands
-from deepcompress_dagster.records import BBox, Table, TableCell, union
+from deepcompress_dagster.records import Table, TableCell, union
 
 RULED = "ruling-lines"
 """``model`` of tables whose structure was read from ruling lines."""
@@ -41,6 +45,9 @@ sound grids it is below .18."""
 
 APART = 1.0
 """Heights between two words of a line from which they are not of one cell."""
+
+
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ def _by_cell(cells: Sequence[TableCell], lines: Sequence[Line]) -> dict[int, lis
     framed = _framed(cells)
     pieces: dict[int, list[Line]] = {}
     for line in lines:
-        for index, piece in _placed(line, framed):
+        for index, piece in _placed(line, *framed):
             pieces.setdefault(index, []).append(piece)
     return pieces
 
@@ -111,30 +118,41 @@ def soundness(grid: Grid, lines: Sequence[Line]) -> float:
     return (1 - apart / max(1, words)) * grid.filled_share
 
 
-def _framed(cells: Sequence[TableCell]) -> list[tuple[int, BBox]]:
-    """Index and box of each cell that has a box."""
-    return [(index, cell.bbox) for index, cell in enumerate(cells) if cell.bbox is not None]
+def _framed(cells: Sequence[TableCell]) -> tuple[list[int], FloatArray]:
+    """Indices of the cells that have a box, and their boxes: (n, 4)."""
+    framed = [(index, cell.bbox) for index, cell in enumerate(cells) if cell.bbox is not None]
+    return [index for index, _ in framed], np.array([box for _, box in framed], float)
 
 
-def _placed(line: Line, framed: Sequence[tuple[int, BBox]]) -> list[tuple[int, Line]]:
+def _placed(line: Line, indices: Sequence[int], boxes: FloatArray) -> list[tuple[int, Line]]:
     """The line's words by the index of their cell, neighbours of one cell together."""
+    if not indices or not line.words:
+        return []
+    found = _nearest(np.array([word.bbox for word in line.words], float), boxes)
+    places = zip((indices[i] for i in found), line.words, strict=True)
     pieces: list[tuple[int, Line]] = []
-    for word in line.words if framed else ():
-        index, _ = min(framed, key=lambda entry: _distance(entry[1], word.bbox))
-        if pieces and pieces[-1][0] == index:
-            words = (*pieces[-1][1].words, word)
-            pieces[-1] = (index, replace(line, words=words))
-        else:
-            pieces.append((index, replace(line, bbox=word.bbox, words=(word,))))
+    for index, group in groupby(places, key=itemgetter(0)):
+        words = tuple(word for _, word in group)
+        pieces.append((index, replace(line, bbox=union(word.bbox for word in words), words=words)))
     return pieces
 
 
-def _distance(cell: BBox, word: BBox) -> tuple[float, float]:
-    """0 where the word's centre is inside; then by distance, vertical distance weighing triple."""
-    x, y = word.center
-    dx = max(cell.x0 - x, 0.0, x - cell.x1)
-    dy = max(cell.y0 - y, 0.0, y - cell.y1)
-    return round(dx + 3 * dy, 3), -cell.intersection(word)
+def _nearest(words: FloatArray, boxes: FloatArray) -> list[int]:
+    """For each word (n, 4) the index of the box (m, 4) around its centre, else of the nearest one.
+
+    Vertical distance weighs triple; among equals the box wins that shares the most area.
+    """
+    x0, y0, x1, y1 = boxes.T
+    left, top, right, bottom = words.T[..., None]
+    x, y = (left + right) / 2, (top + bottom) / 2
+    dx = np.maximum(np.maximum(x0 - x, x - x1), 0)
+    dy = np.maximum(np.maximum(y0 - y, y - y1), 0)
+    away = np.round(dx + 3 * dy, 3)
+    width = np.maximum(np.minimum(x1, right) - np.maximum(x0, left), 0)
+    height = np.maximum(np.minimum(y1, bottom) - np.maximum(y0, top), 0)
+    is_nearest = away == away.min(axis=1, keepdims=True)
+    nearest: list[int] = np.where(is_nearest, width * height, -1).argmax(axis=1).tolist()
+    return nearest
 
 
 def ruled_grid(found: FoundTable, lines: Sequence[Line]) -> Grid:
@@ -250,7 +268,7 @@ def _torn_share(cells: Sequence[TableCell], lines: Sequence[Line]) -> float:
     """Share of the rows of text whose words fall into cells of different rows."""
     framed = _framed(cells)
     places = [
-        {cells[i].row for line in row for i, _ in _placed(line, framed) if cells[i].row_span == 1}
+        {cells[i].row for line in row for i, _ in _placed(line, *framed) if cells[i].row_span == 1}
         for row in rows_of(lines)
     ]
     return sum(len(rows) > 1 for rows in places) / max(1, len(places))
