@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from deepcompress_dagster.warehouse.database import THREADS, Database
+from deepcompress_dagster.warehouse.database import Database
 from deepcompress_dagster.warehouse.errors import WarehouseError
 from deepcompress_dagster.warehouse.files import clone, replace_link, replace_synced
 from deepcompress_dagster.warehouse.schema import SCHEMA_VERSION
@@ -30,7 +30,7 @@ _PAUSE_PER_PUBLISH = 20.0
 _OPEN_ATTEMPTS = 5
 
 _LOCKED_DOWN: dict[str, Any] = {
-    "threads": THREADS,
+    "threads": 4,
     "enable_external_access": False,
     "python_enable_replacements": False,
     "lock_configuration": True,
