@@ -136,6 +136,28 @@ def test_words_go_to_the_cell_that_holds_them_and_strays_to_the_nearest():
     assert [cell.text for cell in fill(cells, [line])] == ["left", "right stray"]
 
 
+@st.composite
+def boxes(draw) -> BBox:
+    x, y, width, height = (draw(st.integers(0, 12)) for _ in range(4))
+    return BBox(x, y, x + width + 1, y + height + 1)
+
+
+def _away(cell: BBox, word: BBox) -> tuple[float, float]:
+    """Distance of a word's centre from a cell, vertical distance weighing triple; then overlap."""
+    x, y = word.center
+    dx = max(cell.x0 - x, 0.0, x - cell.x1)
+    return dx + 3 * max(cell.y0 - y, 0.0, y - cell.y1), -cell.intersection(word)
+
+
+@given(st.lists(boxes(), min_size=1, max_size=6), boxes())
+def test_no_cell_is_nearer_to_a_word_than_the_one_that_it_goes_to(places, word):
+    cells = [TableCell(i, 0, 1, 1, False, "", box) for i, box in enumerate(places)]
+    cells.append(TableCell(len(cells), 0, 1, 1, False, "", None))
+    line = Line(word, (Word(word, "word"),), TextSource.TEXT_LAYER)
+    (taken,) = [i for i, cell in enumerate(fill(cells, [line])) if cell.text]
+    assert taken == min(range(len(places)), key=lambda i: _away(places[i], word))
+
+
 def _words(*places: tuple[str, float, float]) -> list[Line]:
     """A line for each word (text, x, y), 10 points high and 6 a letter."""
     lines = []
