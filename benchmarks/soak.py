@@ -479,6 +479,7 @@ def flood(folder: Path, documents: int) -> list[Row]:
             most = max(most, unfinished(bench))
         row.seconds.append(time.monotonic() - began)
         bench.note()
+        wait_for(lambda: not unfinished(bench))
     bound = load_settings().max_queued_runs
     say(f"runs queued or at work: {most} at most, {bound} allowed")
     if most > bound:
@@ -535,7 +536,7 @@ def load(folder: Path, minutes: float) -> list[Row]:
             tally["reads"] += told["reads"]
             tally["failed reads"] += told["failed"]
         began = time.monotonic()
-        wait_for(bench.all_complete, 600)
+        wait_for(lambda: bench.all_complete() and not unfinished(bench), 600)
         row.seconds.append(time.monotonic() - began)
     say(", ".join(f"{what} {number}" for what, number in tally.items()))
     row.problems += [
