@@ -31,7 +31,7 @@ import duckdb
 import psutil
 import pymupdf
 
-from benchmarks.walk import Place, is_run, leftovers, say, wait_for
+from benchmarks.walk import Place, leftovers, say, wait_for
 from deepcompress_dagster.orchestration import home, ingest, runs
 from deepcompress_dagster.pipeline.stages import code_versions
 from deepcompress_dagster.records import ASSETS
@@ -626,7 +626,7 @@ def services(server: "subprocess.Popen[str]") -> list[psutil.Process]:
     found = []
     for process in psutil.Process(server.pid).children(recursive=True):
         with suppress(psutil.Error):
-            if words & set(process.cmdline()) and not is_run(process):
+            if words & set(process.cmdline()):
                 found.append(process)
     return found
 
