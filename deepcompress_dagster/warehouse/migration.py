@@ -99,7 +99,6 @@ def _record(conn: duckdb.DuckDBPyConnection, version: int) -> None:
 def _drop_derived(conn: duckdb.DuckDBPyConnection) -> None:
     views = conn.execute(
         "SELECT view_name FROM duckdb_views() WHERE NOT internal AND schema_name = 'main'"
-        " AND database_name = current_database()"
     ).fetchall()
     for (name,) in views:
         conn.execute(f'DROP VIEW "{name}"')
