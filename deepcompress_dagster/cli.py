@@ -283,17 +283,20 @@ def _clear_errors() -> Iterator[None]:
     from deepcompress_dagster.models.predictor import ModelError
     from deepcompress_dagster.warehouse import WarehouseError
 
-    expected = (UsageError, SettingsError, ModelError, WarehouseError, OSError, ValueError)
     try:
         yield
+    except (UsageError, SettingsError, ModelError, WarehouseError, ValueError) as error:
+        _notes.print(f"deepcompress: {error}", style="red", markup=False)
+        raise typer.Exit(EXIT_USAGE) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(EXIT_INTERRUPTED) from error
     except Exception as error:
         from deepcompress_dagster.orchestration import disk
 
-        reason = disk.explanation(error) or (str(error) if isinstance(error, expected) else None)
-        if reason is None:
+        reason = disk.explanation(error) or disk.refusal(error)
+        if reason is None and not isinstance(error, OSError):
             raise
+        reason = reason or str(error)
         _notes.print(f"deepcompress: {reason}", style="red", markup=False)
         raise typer.Exit(EXIT_USAGE) from error
 

@@ -155,6 +155,8 @@ def _parse(
         if reason := disk.explanation(error):
             _note_interruption(context, runs.BY_DISK)
             raise _stopped(error, reason) from None
+        if reason := disk.refusal(error):
+            raise _stopped(error, reason) from None
         if isinstance(error, OSError):
             raise
         raise _stopped(error, str(error)) from None

@@ -17,12 +17,10 @@ MEGABYTE = 1_000_000
 
 WAREHOUSE_FILE = "warehouse.duckdb"
 
-MEND = "make room or mend the disk"
-
 _DISK_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE}
 )
-_REFUSALS = frozenset({errno.EACCES, errno.EPERM})
+_MEND = "make room or mend the disk"
 _SQLITE_WORDS = ("disk", "readonly", "unable to open")
 
 
@@ -71,15 +69,28 @@ def explanation(error: BaseException) -> str | None:
     for cause in _chain(error):
         if isinstance(cause, DiskError | NoRoomError):
             return str(cause)
-        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS | _REFUSALS:
-            where = f" ({cause.filename})" if cause.filename else ""
-            mend = "mend its permissions" if cause.errno in _REFUSALS else MEND
-            return f"{cause.strerror}{where}; {mend}, then try again"
+        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
+            return _told(cause, _MEND)
         if isinstance(cause, sqlite3.OperationalError) and any(
             word in str(cause) for word in _SQLITE_WORDS
         ):
-            return f"Dagster's storage: {cause}; {MEND}, then try again"
+            return f"Dagster's storage: {cause}; {_MEND}, then try again"
     return None
+
+
+def refusal(error: BaseException) -> str | None:
+    """Which permission is missing; None where the error has another reason.
+
+    Unlike a full disk it is not waited for: runs that end by it count as attempts.
+    """
+    if not isinstance(error, PermissionError):
+        return None
+    return _told(error, "mend its permissions")
+
+
+def _told(error: OSError, mend: str) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror}{where}; {mend}, then try again"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -86,7 +86,7 @@ def test_a_folder_that_is_not_there_yet_has_the_room_of_the_one_above(tmp_path: 
     [
         (OSError(errno.ENOSPC, "No space left on device", "x.jpg"), "No space left on device"),
         (OSError(errno.EROFS, "Read-only file system"), "make room or mend the disk"),
-        (OSError(errno.EACCES, "Permission denied", "x.jpg"), "(x.jpg); mend its permissions"),
+        (OSError(errno.EACCES, "Permission denied", "x.jpg"), None),
         (sqlite3.OperationalError("database or disk is full"), "Dagster's storage"),
         (OSError(errno.ENOENT, "No such file"), None),
         (sqlite3.OperationalError("no such table"), None),
@@ -100,3 +100,28 @@ def test_an_error_of_the_disk_is_told_from_others_however_deep(
     outer.__cause__ = error
     found = disk.explanation(outer)
     assert found is None if said is None else said in (found or "")
+
+
+def test_a_missing_permission_is_told_and_is_an_attempt(bench: Bench, settings: Settings) -> None:
+    bench.register(report={"pages": 2})
+
+    def refuse(document_id: str, page: int) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "kept.pdf")
+
+    FakeParser.before_page = refuse
+    daemon = Daemon(bench, settings)
+    for _ in range(settings.max_attempts):
+        daemon.later += 4000
+        assert daemon.execute(daemon.tick()) == [False]
+    daemon.later += 4000
+    assert daemon.tick() == []
+    (run,) = bench.instance.get_runs(limit=1)
+    said = bench.instance.all_logs(run.run_id)
+    told = "Permission denied (kept.pdf); mend its permissions"
+    assert any(told in str(entry.dagster_event) for entry in said)
+
+
+def test_a_missing_permission_is_told_from_other_errors() -> None:
+    missing = PermissionError(errno.EPERM, "Operation not permitted", "x.jpg")
+    assert "(x.jpg); mend its permissions" in (disk.refusal(missing) or "")
+    assert disk.refusal(OSError(errno.ENOSPC, "No space left on device")) is None
