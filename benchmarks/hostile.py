@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality import as_pdf, process
+from benchmarks.quality import Cost, as_pdf, process
 from deepcompress_dagster.warehouse import Warehouse
 
 LONG, FEW = 1000, 8
@@ -58,7 +58,7 @@ def passwords(hostile: Sequence[dict[str, Any]], folder: Path) -> str:
     return str(path)
 
 
-def report(hostile: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]], cost: object) -> int:
+def report(hostile: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]], cost: Cost) -> int:
     """Print what came of each document; returns the exit status."""
     found = {Path(row["file_name"]).stem: row for row in rows}
     missing = [item["id"] for item in hostile if item["id"] not in found]

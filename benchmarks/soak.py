@@ -19,7 +19,9 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -257,10 +259,23 @@ def nursery() -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            os._exit(process([Path(name) for name in json.loads(line)]))
+            leave_with([Path(name) for name in json.loads(line)])
         print(f"nursery {child}", flush=True)
         _, status = os.waitpid(child, 0)
         print(f"nursery {os.waitstatus_to_exitcode(status)}", flush=True)
+
+
+def leave_with(files: Sequence[Path]) -> None:
+    """Parse files and end at once: in a fork, what libraries do at the end may hang."""
+    status = 1
+    try:
+        status = process(files)
+    except KeyboardInterrupt:
+        status = 130
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
 def kill_run(pid: int) -> None:
@@ -395,6 +410,7 @@ def terminations(folder: Path, tries: int) -> Row:
     The sensor must leave alone what was cancelled, and the next run that is asked for ends it.
     """
     bench, row = Bench(folder), Row("run terminated in the UI (seconds until it ended)", tries)
+    ends: Counter[str] = Counter()
     with bench.serving():
         for number in range(tries):
             bench.note()
@@ -408,12 +424,16 @@ def terminations(folder: Path, tries: int) -> Row:
             wait_for(lambda: not unfinished(bench))
             row.seconds.append(time.monotonic() - began)
             bench.note()
+            ends.update(run_statuses(known).values())
             known = set(run_statuses())
             time.sleep(3 * SENSOR_S)
             row.problems += [f"try {number}: run {run} came unasked" for run in run_statuses(known)]
             wait_for_end(bench.process(*files))
             if not bench.all_complete():
                 row.problems.append(f"try {number}: not complete after the next run")
+    say(f"how the runs that were to be terminated ended: {dict(ends)}")
+    if not ends["CANCELED"]:
+        row.problems.append("no run was cancelled")
     return judge(bench, row)
 
 

@@ -17,6 +17,8 @@ from deepcompress_dagster.pipeline.lines import Line, in_rows, rows_of
 from deepcompress_dagster.pipeline.row_bands import in_bands
 from deepcompress_dagster.records import Table, TableCell, union
 
+FloatArray = npt.NDArray[np.float64]
+
 RULED = "ruling-lines"
 """``model`` of tables whose structure was read from ruling lines."""
 
@@ -45,9 +47,6 @@ sound grids it is below .18."""
 
 APART = 1.0
 """Heights between two words of a line from which they are not of one cell."""
-
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

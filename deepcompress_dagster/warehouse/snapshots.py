@@ -29,8 +29,11 @@ _PAUSE_PER_PUBLISH = 20.0
 
 _OPEN_ATTEMPTS = 5
 
+_READER_THREADS = 4
+"""DuckDB's threads for a query."""
+
 _LOCKED_DOWN: dict[str, Any] = {
-    "threads": 4,
+    "threads": _READER_THREADS,
     "enable_external_access": False,
     "python_enable_replacements": False,
     "lock_configuration": True,
