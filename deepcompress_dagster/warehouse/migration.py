@@ -1,7 +1,12 @@
 """From an older schema to today's, one version at a time and all in one transaction.
 
-A step changes the tables of ``main``. Views are made anew after the last step, and so is
-``staging``: code versions contain the schema version, so nothing staged before would be used.
+A step brings the tables of ``main`` from one version to the next. Views, comments and ``staging``
+are made anew after the last step, so pages that were staged before are computed again.
+
+To change the schema, change schema.py and the step that leads to ``SCHEMA_VERSION``; a step that a
+release has shipped stays as it is. A new column goes at the end of its table and into its step by
+``add_column(conn, TEXT, "language", "''")``, a new table by ``create_tables(conn, [CHUNKS])``. A
+test brings files of every older version here and compares them with a new file.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,23 +17,45 @@ import duckdb
 
 from deepcompress_dagster.warehouse.errors import NewerSchemaError, WarehouseError
 from deepcompress_dagster.warehouse.schema import (
+    MAIN_TABLES,
     SCHEMA_VERSION,
+    TEXT,
+    Table,
+    comment_on,
     create_schema,
     create_staging,
     create_views,
+    identifier,
 )
 from deepcompress_dagster.warehouse.sql import only_row
 
 Step = Callable[[duckdb.DuckDBPyConnection], None]
 
 
-def _add_monospace(conn: duckdb.DuckDBPyConnection) -> None:
-    conn.execute("ALTER TABLE text ADD COLUMN monospace BOOLEAN DEFAULT false")
-    conn.execute("ALTER TABLE text ALTER COLUMN monospace SET NOT NULL")
-    conn.execute("ALTER TABLE text ALTER COLUMN monospace DROP DEFAULT")
+def add_column(
+    conn: duckdb.DuckDBPyConnection, table: Table, name: str, value: str = "NULL"
+) -> None:
+    """Give the file the column ``name`` as today's ``table`` has it.
+
+    ``value`` is an SQL constant: what rows that are there already get.
+    """
+    column = next(column for column in table.columns if column.name == name)
+    place, quoted_name = f"ALTER TABLE {table.name}", identifier(name)
+    conn.execute(f"{place} ADD COLUMN {quoted_name} {column.type} DEFAULT {value}")
+    if column.not_null:
+        conn.execute(f"{place} ALTER COLUMN {quoted_name} SET NOT NULL")
+    conn.execute(f"{place} ALTER COLUMN {quoted_name} DROP DEFAULT")
 
 
-STEPS: Mapping[int, Step] = {1: _add_monospace}
+def _to_version_2(conn: duckdb.DuckDBPyConnection) -> None:
+    add_column(conn, TEXT, "monospace", "false")
+
+
+def _to_version_3(conn: duckdb.DuckDBPyConnection) -> None:
+    """Nothing yet."""
+
+
+STEPS: Mapping[int, Step] = {1: _to_version_2, 2: _to_version_3}
 """What leads from a version to the next one, by the version left."""
 
 
@@ -71,6 +98,7 @@ def migrate(
                 )
             steps[step](conn)
             _record(conn, step + 1)
+        comment_on(conn, MAIN_TABLES)
         create_staging(conn)
         create_views(conn)
     except BaseException:

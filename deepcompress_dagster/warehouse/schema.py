@@ -9,7 +9,7 @@ keeps it, while an index there makes files a quarter larger and puts delete-and-
 key into the replay of the write-ahead log, which is where index defects of DuckDB have been.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from deepcompress_dagster.warehouse.views import VIEWS
 if TYPE_CHECKING:
     import duckdb
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of everything below and of views.py; migration.py brings older files here."""
 
 UPSTREAM = {"layouts": "pages", "text": "layouts", "tables": "layouts", "figures": "layouts"}
@@ -66,13 +66,16 @@ class Table:
     has_index: bool = False
     unique: tuple[str, ...] = ()
 
-    def statements(self) -> Iterator[str]:
-        """The DDL that makes this table and its comments."""
+    @property
+    def ddl(self) -> str:
         parts = [column.ddl for column in self.columns]
         if self.has_index:
             parts.append(f"PRIMARY KEY ({', '.join(self.key)})")
         parts += [f"UNIQUE ({name})" for name in self.unique]
-        yield f"CREATE TABLE {self.name} ({', '.join(parts)})"
+        return f"CREATE TABLE {self.name} ({', '.join(parts)})"
+
+    def comments(self) -> Iterator[str]:
+        """The statements that say in the file what the table and its columns are."""
         comment = f"{self.comment} Key: {', '.join(self.key)}."
         yield f"COMMENT ON TABLE {self.name} IS {quoted(comment)}"
         for column in self.columns:
@@ -441,7 +444,7 @@ STAGING_TABLES = (
 
 def create_schema(conn: "duckdb.DuckDBPyConnection") -> None:
     """Make all tables and views in an empty database; the caller owns the transaction."""
-    _create_tables(conn, MAIN_TABLES)
+    create_tables(conn, MAIN_TABLES)
     create_staging(conn)
     create_views(conn)
 
@@ -449,7 +452,7 @@ def create_schema(conn: "duckdb.DuckDBPyConnection") -> None:
 def create_staging(conn: "duckdb.DuckDBPyConnection") -> None:
     """Make the staging schema, which is not there, and its tables."""
     conn.execute("CREATE SCHEMA staging")
-    _create_tables(conn, STAGING_TABLES)
+    create_tables(conn, STAGING_TABLES)
 
 
 def create_views(conn: "duckdb.DuckDBPyConnection") -> None:
@@ -461,7 +464,15 @@ def create_views(conn: "duckdb.DuckDBPyConnection") -> None:
             conn.execute(f"COMMENT ON COLUMN {view.name}.{name} IS {quoted(comment)}")
 
 
-def _create_tables(conn: "duckdb.DuckDBPyConnection", tables: Iterable[Table]) -> None:
+def create_tables(conn: "duckdb.DuckDBPyConnection", tables: Sequence[Table]) -> None:
+    """Make tables, which are not there, with their comments."""
     for table in tables:
-        for statement in table.statements():
+        conn.execute(table.ddl)
+    comment_on(conn, tables)
+
+
+def comment_on(conn: "duckdb.DuckDBPyConnection", tables: Iterable[Table]) -> None:
+    """Write or renew the comments of tables that are there."""
+    for table in tables:
+        for statement in table.comments():
             conn.execute(statement)

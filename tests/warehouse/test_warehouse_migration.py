@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -6,20 +7,25 @@ from warehouse_helpers import commit, page_of, register
 
 from deepcompress_dagster.warehouse import NewerSchemaError, Warehouse, WarehouseError
 from deepcompress_dagster.warehouse import database as database_module
-from deepcompress_dagster.warehouse.migration import STEPS, Step, migrate
+from deepcompress_dagster.warehouse.migration import STEPS, Step, add_column, migrate
+from deepcompress_dagster.warehouse.schema import DOCUMENTS, Column
 from deepcompress_dagster.warehouse.schema import SCHEMA_VERSION as TODAY
 
-VERSION_1 = (Path(__file__).parent / "schema_v1.sql").read_text()
-"""A file as schema version 1 made it, with a document in it. Stays as it is for ever."""
+SCHEMAS = {n: (Path(__file__).parent / f"schema_v{n}.sql").read_text() for n in range(1, TODAY)}
+"""Files as older schema versions made them, with a document in each. They stay as they are."""
+
+
+def _old_file(folder: Path, version: int) -> Path:
+    path = folder / "data" / "warehouse.duckdb"
+    path.parent.mkdir(parents=True)
+    with duckdb.connect(path) as conn:
+        conn.execute(SCHEMAS[version])
+    return path
 
 
 @pytest.fixture
 def old_file(tmp_path: Path) -> Path:
-    path = tmp_path / "data" / "warehouse.duckdb"
-    path.parent.mkdir()
-    with duckdb.connect(path) as conn:
-        conn.execute(VERSION_1)
-    return path
+    return _old_file(tmp_path, 1)
 
 
 def _set_version(path: Path, version: int) -> None:
@@ -35,7 +41,37 @@ def _dump(path: Path) -> list[tuple[object, ...]]:
         ).fetchall()
 
 
-def test_a_file_of_version_1_opens_and_works(old_file: Path, inbox: Path) -> None:
+def _described(path: Path) -> set[tuple[object, ...]]:
+    """Every table, view, column and constraint, with its type and comment."""
+    with duckdb.connect(path, read_only=True) as conn:
+        return {
+            *conn.execute(
+                "SELECT schema_name, table_name, column_name, data_type, is_nullable, "
+                "column_default, comment FROM duckdb_columns() WHERE NOT internal"
+            ).fetchall(),
+            *conn.execute(
+                "SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE NOT internal"
+            ).fetchall(),
+            *conn.execute(
+                "SELECT schema_name, table_name, constraint_text FROM duckdb_constraints()"
+            ).fetchall(),
+        }
+
+
+@pytest.mark.parametrize("version", SCHEMAS)
+def test_an_older_file_becomes_what_a_new_one_is(
+    version: int, tmp_path: Path, data_dir: Path
+) -> None:
+    old = _old_file(tmp_path / "old", version)
+    Warehouse(old.parent).documents()
+    assert _described(old) == _described(data_dir / "warehouse.duckdb")
+
+
+@pytest.mark.parametrize("version", SCHEMAS)
+def test_a_file_of_an_older_version_opens_and_works(
+    version: int, tmp_path: Path, inbox: Path
+) -> None:
+    old_file = _old_file(tmp_path, version)
     warehouse = Warehouse(old_file.parent)
     (row,) = warehouse.documents()
     assert row.document_id == "old-0123456789ab"
@@ -92,6 +128,27 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(old_file: Path) -> None:
         )
     assert _dump(old_file) == before
     assert Warehouse(old_file.parent).documents()[0].document_id == "old-0123456789ab"
+
+
+def test_a_step_adds_columns_with_a_value_for_the_rows_that_are_there(old_file: Path) -> None:
+    notes = replace(
+        DOCUMENTS,
+        columns=(
+            *DOCUMENTS.columns,
+            Column("at", "INTEGER", "How many."),
+            Column("note", "VARCHAR", "What.", not_null=False),
+        ),
+    )
+
+    def add(conn: duckdb.DuckDBPyConnection) -> None:
+        add_column(conn, notes, "at", "7")
+        add_column(conn, notes, "note")
+
+    _migrate(old_file, {**STEPS, TODAY: add}, TODAY + 1)
+    with duckdb.connect(old_file) as conn:
+        assert conn.execute('SELECT "at", note FROM documents').fetchall() == [(7, None)]
+        with pytest.raises(duckdb.ConstraintException, match=r"NOT NULL.*at"):
+            conn.execute('UPDATE documents SET "at" = NULL')
 
 
 def test_a_version_without_a_way_forward_is_refused(old_file: Path) -> None:
