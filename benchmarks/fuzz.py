@@ -24,9 +24,9 @@ from pathlib import Path
 import psutil
 import pymupdf
 
+from deepcompress_dagster.pdf.client import PdfWorkers
 from deepcompress_dagster.pdf.errors import PdfError
-from deepcompress_dagster.pdf.text_layer import InkMap, judge
-from deepcompress_dagster.pdf.workers import PdfWorkers
+from deepcompress_dagster.pipeline.text_layer import InkMap, judge
 from deepcompress_dagster.records import BBox
 from deepcompress_dagster.warehouse import Warehouse
 

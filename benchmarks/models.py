@@ -35,19 +35,19 @@ from deepcompress_dagster.models.catalog import (
     spec_for,
 )
 from deepcompress_dagster.models.predictor import Image, Predictor, TableCrop, TextCrop
-from deepcompress_dagster.pdf import tasks
-from deepcompress_dagster.pdf.content import PageContent
-from deepcompress_dagster.pdf.text_layer import InkMap, Judgement, judge
-from deepcompress_dagster.pdf.workers import PdfWorkers
+from deepcompress_dagster.pdf.client import PdfWorkers
+from deepcompress_dagster.pdf.messages import PageContent
+from deepcompress_dagster.pdf.worker import handlers
 from deepcompress_dagster.pipeline import tables
 from deepcompress_dagster.pipeline.blocks import Block, with_room
 from deepcompress_dagster.pipeline.figures import CHART, DIAGRAM, PHOTO, UNKNOWN
-from deepcompress_dagster.pipeline.frame import Frame
+from deepcompress_dagster.pipeline.layout import Area, detected_areas, mend, page_sized
 from deepcompress_dagster.pipeline.lines import assign, in_rows, layer_lines
 from deepcompress_dagster.pipeline.page import PageView
+from deepcompress_dagster.pipeline.page_rotation import Frame
 from deepcompress_dagster.pipeline.parse import Parser
-from deepcompress_dagster.pipeline.regions import Area, detected_areas, mend, page_sized
 from deepcompress_dagster.pipeline.tables import Grid
+from deepcompress_dagster.pipeline.text_layer import InkMap, Judgement, judge
 from deepcompress_dagster.records import (
     BBox,
     DocumentTask,
@@ -398,7 +398,7 @@ def _grids(
     default = named_default(corpus.settings, Task.TABLE)
     chosen = f"the sounder of {FINDER} and {default}"
     with clock.of(FINDER, chosen):
-        (found,) = tasks.find_tables(corpus.pdf(record), None, number, [block.bbox])
+        (found,) = handlers.find_tables(corpus.pdf(record), None, number, [block.bbox])
         ruled = tables.ruled_grid(found, block.lines) if found else None
     certain = ruled is not None and tables.is_certain(ruled, block.lines)
     grids: dict[str, Grid | None] = {}

@@ -94,7 +94,7 @@ def _workplace(data_dir: Path | None) -> Iterator["Warehouse"]:
 
 
 def _passwords(given: str | None, path: Path, settings: Settings) -> tuple[str, ...]:
-    from deepcompress_dagster.pdf.passwords import load_passwords
+    from deepcompress_dagster.passwords import load_passwords
 
     return load_passwords(settings).for_name(path.name) if given is None else (given,)
 

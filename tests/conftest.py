@@ -1,10 +1,15 @@
 """What tests of several floors share."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deepcompress_dagster.settings import Settings
+
+Draw = Callable[[Any], None]
+NewPdf = Callable[..., Path]
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 
@@ -19,3 +24,41 @@ def samples() -> Path:
 def settings(tmp_path: Path) -> Settings:
     """Settings of a fresh data folder, whatever the environment says; the models' folder stays."""
     return Settings(_env_file=None, data_dir=tmp_path / "data", inbox=tmp_path / "inbox")
+
+
+def text_page(page: Any) -> None:
+    """Two lines of text, the second in bold."""
+    page.insert_text((72, 100), "Plain words on a page", fontsize=12)
+    page.insert_text((72, 130), "Bold words below", fontsize=14, fontname="hebo")
+
+
+@pytest.fixture
+def new_pdf(tmp_path: Path) -> NewPdf:
+    """``new_pdf(name, *draws, size=, rotation=, **save)`` writes a PDF with a page per ``draw``."""
+
+    def build(
+        name: str,
+        *draws: Draw,
+        size: tuple[float, float] = (400, 600),
+        rotation: int = 0,
+        toc: list[Any] | None = None,
+        metadata: dict[str, str] | None = None,
+        **save: Any,
+    ) -> Path:
+        from deepcompress_dagster.pdf.worker.mupdf import pymupdf
+
+        document = pymupdf.open()
+        for draw in draws or (text_page,):
+            page = document.new_page(width=size[0], height=size[1])
+            draw(page)
+            page.set_rotation(rotation)
+        if toc:
+            document.set_toc(toc)
+        if metadata:
+            document.set_metadata(metadata)
+        path = tmp_path / name
+        document.save(path, **save)
+        document.close()
+        return path
+
+    return build

@@ -15,7 +15,7 @@ from deepcompress_dagster.orchestration.decisions import Order
 from deepcompress_dagster.orchestration.partitions import documents
 from deepcompress_dagster.orchestration.resources import GpuResource, WarehouseResource
 from deepcompress_dagster.orchestration.work import Event, Outcome, Progress, Worker
-from deepcompress_dagster.pdf.passwords import load_passwords
+from deepcompress_dagster.passwords import load_passwords
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings, SettingsError

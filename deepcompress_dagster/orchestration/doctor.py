@@ -85,7 +85,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
 
 
 def _passwords(settings: Settings) -> Iterator[Finding]:
-    from deepcompress_dagster.pdf.passwords import load_passwords
+    from deepcompress_dagster.passwords import load_passwords
 
     count = len(load_passwords(settings).rules)
     path = settings.passwords_file

@@ -25,7 +25,7 @@ from deepcompress_dagster.orchestration.partitions import (
     missing_partitions,
 )
 from deepcompress_dagster.orchestration.work import transient_error_types
-from deepcompress_dagster.pdf.passwords import load_passwords
+from deepcompress_dagster.passwords import load_passwords
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.settings import Settings, SettingsError
 

@@ -21,7 +21,7 @@ from deepcompress_dagster.orchestration.decisions import Decision, Order
 from deepcompress_dagster.orchestration.disk import require_room
 from deepcompress_dagster.orchestration.partitions import chunks
 from deepcompress_dagster.orchestration.resources import GpuResource
-from deepcompress_dagster.pdf.passwords import Passwords
+from deepcompress_dagster.passwords import Passwords
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import (
     ASSETS,

@@ -15,8 +15,8 @@ from deepcompress_dagster.pipeline.captions import (
     match_captions,
 )
 from deepcompress_dagster.pipeline.code import is_code, preformatted
-from deepcompress_dagster.pipeline.frame import Frame
 from deepcompress_dagster.pipeline.lines import Line, in_rows, join_lines, same_row
+from deepcompress_dagster.pipeline.page_rotation import Frame
 from deepcompress_dagster.records import BBox, Label, Region, TextBlock, TextLine, Word, union
 
 LEDGER_LABELS = (Label.TEXT, Label.LIST_ITEM)

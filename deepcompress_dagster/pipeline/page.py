@@ -19,10 +19,9 @@ from deepcompress_dagster.models.predictor import (
     TableCrop,
     TextCrop,
 )
-from deepcompress_dagster.pdf.content import DocumentInfo, PageContent, drawing_stats
+from deepcompress_dagster.pdf.client import RenderedPage
 from deepcompress_dagster.pdf.errors import PdfError
-from deepcompress_dagster.pdf.text_layer import BLANK, InkMap, judge
-from deepcompress_dagster.pdf.workers import RenderedPage
+from deepcompress_dagster.pdf.messages import DocumentInfo, PageContent, drawing_stats
 from deepcompress_dagster.pipeline import stages, tables
 from deepcompress_dagster.pipeline.blocks import (
     Block,
@@ -33,17 +32,7 @@ from deepcompress_dagster.pipeline.blocks import (
     with_room,
 )
 from deepcompress_dagster.pipeline.figures import FigureJob, crop
-from deepcompress_dagster.pipeline.frame import Frame
-from deepcompress_dagster.pipeline.lines import (
-    Line,
-    assign,
-    in_rows,
-    layer_lines,
-    numbered_rows,
-    ocr_line,
-)
-from deepcompress_dagster.pipeline.reading_order import between
-from deepcompress_dagster.pipeline.regions import (
+from deepcompress_dagster.pipeline.layout import (
     Area,
     detected_areas,
     grown_areas,
@@ -52,7 +41,18 @@ from deepcompress_dagster.pipeline.regions import (
     page_sized,
     shows_a_document,
 )
+from deepcompress_dagster.pipeline.lines import (
+    Line,
+    assign,
+    in_rows,
+    layer_lines,
+    numbered_rows,
+    ocr_line,
+)
+from deepcompress_dagster.pipeline.page_rotation import Frame
+from deepcompress_dagster.pipeline.reading_order import between
 from deepcompress_dagster.pipeline.stages import Plan
+from deepcompress_dagster.pipeline.text_layer import BLANK, InkMap, judge
 from deepcompress_dagster.records import (
     BBox,
     DocumentTask,

@@ -25,10 +25,10 @@ from deepcompress_dagster.models.predictor import (
 )
 from deepcompress_dagster.models.stopping import stop_when
 from deepcompress_dagster.models.store import locate
-from deepcompress_dagster.pdf.content import DocumentInfo
+from deepcompress_dagster.pdf.client import PdfWorkers, RenderedPage
 from deepcompress_dagster.pdf.errors import PdfError
-from deepcompress_dagster.pdf.processes import PoolClosed
-from deepcompress_dagster.pdf.workers import PdfWorkers, RenderedPage
+from deepcompress_dagster.pdf.messages import DocumentInfo
+from deepcompress_dagster.pdf.pool import PoolClosed
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.pipeline.figures import (
     CHART,

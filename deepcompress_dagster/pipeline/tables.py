@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from deepcompress_dagster.models.predictor import CellGrid
-from deepcompress_dagster.pdf.content import FoundTable
+from deepcompress_dagster.pdf.messages import FoundTable
 from deepcompress_dagster.pipeline.blocks import Block
-from deepcompress_dagster.pipeline.frame import Frame
 from deepcompress_dagster.pipeline.lines import Line, in_rows, rows_of
+from deepcompress_dagster.pipeline.page_rotation import Frame
 from deepcompress_dagster.pipeline.row_bands import in_bands
 from deepcompress_dagster.records import Table, TableCell, union
 

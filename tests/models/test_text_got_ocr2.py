@@ -3,12 +3,12 @@ import threading
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from taught_checkpoints import reader
 
 from benchmarks.checkpoints import build
 from deepcompress_dagster.models.generation import LONGEST_PERIOD, RUNAWAY_TOKENS, repeats
 from deepcompress_dagster.models.predictor import ModelError, PartlyFailed, ReadText, TextCrop
 from deepcompress_dagster.models.stopping import stop_when
+from tests.taught_checkpoints import reader
 
 
 def outcomes(predictor, pictures):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from bench import Bench, FakeGpu, FakeParser
 
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.settings import Settings, load_settings
 from deepcompress_dagster.warehouse import Warehouse
+from tests.orchestration.bench import Bench, FakeGpu, FakeParser
 
 
 @pytest.fixture(autouse=True)

@@ -6,14 +6,14 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from bench import Bench, FakeGpu, FakeParser
 
 from deepcompress_dagster.orchestration import runs, work
 from deepcompress_dagster.orchestration.decisions import Order
-from deepcompress_dagster.pdf.passwords import Passwords
+from deepcompress_dagster.passwords import Passwords
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings
+from tests.orchestration.bench import Bench, FakeGpu, FakeParser
 
 
 def parsed(assets: tuple[str, ...] = ASSETS) -> list[tuple[str, int]]:

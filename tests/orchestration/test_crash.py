@@ -8,7 +8,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from bench import FakeGpu, FakeParser, write_pdf
 
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import ingest, runs, sensors
@@ -16,12 +15,13 @@ from deepcompress_dagster.orchestration.inbox import Backoff
 from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
+from tests.orchestration.bench import FakeGpu, FakeParser, write_pdf
 
 CHILD = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 import dagster as dg
-from bench import FakeGpu, FakeParser
+from tests.orchestration.bench import FakeGpu, FakeParser
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import ingest, work
 from deepcompress_dagster.settings import load_settings
@@ -51,7 +51,7 @@ def home(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def kill_a_run(home: dg.DagsterInstance, settings: Settings, name: str, instant: str) -> None:
-    folders = [Path(__file__).parent, home.root_directory, settings.data_dir, settings.inbox]
+    folders = [Path(__file__).parents[2], home.root_directory, settings.data_dir, settings.inbox]
     arguments = [*map(str, folders), name, instant]
     child = subprocess.run(
         [sys.executable, "-c", CHILD, *arguments], capture_output=True, check=False, timeout=110

@@ -8,13 +8,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
-from bench import Bench
 
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import assets, runs
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings
+from tests.orchestration.bench import Bench
 
 ROOT = Path(assets.__file__).parents[2]
 TEMPLATE = Path(assets.__file__).with_name("dagster.yaml")

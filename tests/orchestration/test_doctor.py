@@ -7,7 +7,6 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 import pytest
-from bench import Bench
 from dagster._core.test_utils import create_run_for_test
 
 from deepcompress_dagster.orchestration import doctor, home, runs
@@ -16,6 +15,7 @@ from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
 from deepcompress_dagster.warehouse.lock import FileLock
 from deepcompress_dagster.warehouse.schema import SCHEMA_VERSION
+from tests.orchestration.bench import Bench
 
 
 def look(settings: Settings) -> dict[str, Finding]:

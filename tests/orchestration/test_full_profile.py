@@ -8,9 +8,6 @@ import dagster as dg
 import numpy as np
 import pymupdf
 import pytest
-import taught_checkpoints as taught
-from bench import Bench
-from taught_checkpoints import Box
 
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.models.predictor import Image
@@ -18,6 +15,9 @@ from deepcompress_dagster.orchestration import ingest
 from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings, load_settings
 from deepcompress_dagster.warehouse import Warehouse
+from tests import taught_checkpoints as taught
+from tests.orchestration.bench import Bench
+from tests.taught_checkpoints import Box
 
 pytestmark = pytest.mark.models
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import dagster as dg
-from bench import Bench, FakeParser, write_pdf
 from dagster._core.test_utils import create_run_for_test
 
 from deepcompress_dagster.orchestration import ingest, runs
+from tests.orchestration.bench import Bench, FakeParser, write_pdf
 
 
 def source_events(bench: Bench) -> list[str]:

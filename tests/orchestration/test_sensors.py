@@ -10,7 +10,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from bench import Bench, FakeParser, write_pdf
 from dagster._core.test_utils import create_run_for_test
 
 from deepcompress_dagster.orchestration import ingest, jobs, runs, sensors, work
@@ -19,6 +18,7 @@ from deepcompress_dagster.orchestration.sensors import Cursor, Tick
 from deepcompress_dagster.records import ASSETS, DocumentStatus
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import DocumentRow
+from tests.orchestration.bench import Bench, FakeParser, write_pdf
 
 
 class Daemon:

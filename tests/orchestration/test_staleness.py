@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import dagster as dg
 import pytest
-from bench import FakeGpu, write_pdf
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
@@ -13,6 +12,7 @@ from deepcompress_dagster.orchestration import ingest
 from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
+from tests.orchestration.bench import FakeGpu, write_pdf
 
 Statuses = Callable[[dg.Definitions], dict[str, str]]
 FRESH = dict.fromkeys(ASSETS, "FRESH")

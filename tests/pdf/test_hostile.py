@@ -9,11 +9,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from raw_pdf import CATALOG, PAGES, endless_pdf, page, stream, write_pdf
 
 from benchmarks import fuzz
 from deepcompress_dagster.pdf import errors
-from deepcompress_dagster.pdf.workers import PdfWorkers, RenderedPage
+from deepcompress_dagster.pdf.client import PdfWorkers, RenderedPage
+from tests.raw_pdf import CATALOG, PAGES, endless_pdf, page, stream, write_pdf
 
 WORKER_MB = 256
 """What a worker may take on top of the 100 MB that it starts with."""

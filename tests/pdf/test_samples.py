@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from deepcompress_dagster.pdf.content import PageContent, RenderRequest
-from deepcompress_dagster.pdf.document import describe, open_document
-from deepcompress_dagster.pdf.render import render_page
-from deepcompress_dagster.pdf.tables import find_tables
+from deepcompress_dagster.pdf.messages import PageContent, RenderRequest
+from deepcompress_dagster.pdf.worker.document import describe, open_document
+from deepcompress_dagster.pdf.worker.render import render_page
+from deepcompress_dagster.pdf.worker.table_finder import find_tables
 from deepcompress_dagster.records import BBox
 
 SAMPLES = Path(__file__).parents[2] / "samples"

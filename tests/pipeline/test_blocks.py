@@ -1,6 +1,6 @@
 from deepcompress_dagster.pipeline.blocks import Block, text_row, with_ledgers
-from deepcompress_dagster.pipeline.frame import Frame
 from deepcompress_dagster.pipeline.lines import Line
+from deepcompress_dagster.pipeline.page_rotation import Frame
 from deepcompress_dagster.records import BBox, Label, Region, TextSource, Word, union
 
 

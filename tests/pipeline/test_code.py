@@ -1,6 +1,6 @@
 from deepcompress_dagster.pipeline.code import is_code, join_code, preformatted, split_code
+from deepcompress_dagster.pipeline.layout import CLUSTER_MODEL, Area, mend
 from deepcompress_dagster.pipeline.lines import Line, layer_lines
-from deepcompress_dagster.pipeline.regions import CLUSTER_MODEL, Area, mend
 from deepcompress_dagster.records import BBox, Label, TextSource, Word
 
 SIZE = (600.0, 800.0)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from raw_pdf import endless_pdf
 
 from deepcompress_dagster.models.cache import model_cache
 from deepcompress_dagster.models.catalog import Task
@@ -22,6 +21,7 @@ from deepcompress_dagster.records import (
     PageStatus,
     TextSource,
 )
+from tests.raw_pdf import endless_pdf
 
 pytestmark = pytest.mark.models
 

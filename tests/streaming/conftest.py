@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from streaming_helpers import stream_threads
+
+from tests.streaming.helpers import stream_threads
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import pytest
-from streaming_helpers import LONG_S, one, one_call
 
 from deepcompress_dagster.streaming import BatchSizer, Call, ItemFailed, Stage, Stream, Trace
+from tests.streaming.helpers import LONG_S, one, one_call
 
 
 def run_all(

@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
-from streaming_helpers import LONG_S, one, one_call, stream_threads, wait_for_threads_to_end
 
 from deepcompress_dagster.streaming import (
     BatchSizer,
@@ -20,6 +19,7 @@ from deepcompress_dagster.streaming import (
     Trace,
     stream,
 )
+from tests.streaming.helpers import LONG_S, one, one_call, stream_threads, wait_for_threads_to_end
 
 
 def endless(closed: list[str]) -> Iterator[int]:

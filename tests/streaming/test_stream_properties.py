@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streaming_helpers import stream_threads
 
 from deepcompress_dagster.streaming import (
     BatchSizer,
@@ -22,6 +21,7 @@ from deepcompress_dagster.streaming import (
     StreamCancelled,
     Trace,
 )
+from tests.streaming.helpers import stream_threads
 
 NAMES = "abc"
 

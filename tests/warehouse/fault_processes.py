@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
-from warehouse_helpers import VERSIONS, block, figure, page_of, region, register, table
 
 from deepcompress_dagster.records import DocumentOpened, DocumentResult, PageResult
 from deepcompress_dagster.warehouse import Warehouse, WarehouseBusyError
 from deepcompress_dagster.warehouse import database as database_module
+from tests.warehouse.helpers import VERSIONS, block, figure, page_of, region, register, table
 
 PAGES = 3
 

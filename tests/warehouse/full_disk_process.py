@@ -6,10 +6,9 @@ import resource
 import sys
 from pathlib import Path
 
-from fault_processes import write
-from warehouse_helpers import register
-
 from deepcompress_dagster.warehouse import DiskError, Warehouse
+from tests.warehouse.fault_processes import write
+from tests.warehouse.helpers import register
 
 STEPS = 8
 STEP_BYTES = 60_000

@@ -3,17 +3,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from warehouse_helpers import (
-    VERSIONS,
-    block,
-    commit,
-    page_of,
-    region,
-    register,
-    rows,
-    stage,
-    versions,
-)
 
 from deepcompress_dagster.records import (
     ASSETS,
@@ -29,6 +18,17 @@ from deepcompress_dagster.warehouse import (
 )
 from deepcompress_dagster.warehouse.commit import page_ranges
 from deepcompress_dagster.warehouse.queries import pages_in
+from tests.warehouse.helpers import (
+    VERSIONS,
+    block,
+    commit,
+    page_of,
+    region,
+    register,
+    rows,
+    stage,
+    versions,
+)
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from warehouse_helpers import commit, page_of, register, rows, write_pdf
 
 from deepcompress_dagster.records import DocumentStatus
 from deepcompress_dagster.warehouse import FileStat, UnknownDocumentError, Warehouse, WarehouseError
 from deepcompress_dagster.warehouse import kept as kept_module
 from deepcompress_dagster.warehouse.registration import slug
+from tests.warehouse.helpers import commit, page_of, register, rows, write_pdf
 
 
 def _current(warehouse: Warehouse) -> dict[str, str | None]:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from warehouse_helpers import commit, page_of, register
 
 from deepcompress_dagster.warehouse import QueryError, Warehouse, WarehouseError
 from deepcompress_dagster.warehouse import database as database_module
 from deepcompress_dagster.warehouse.database import Database
 from deepcompress_dagster.warehouse.snapshots import Snapshots
+from tests.warehouse.helpers import commit, page_of, register
 
 COUNT = "SELECT count(*) AS n FROM documents"
 

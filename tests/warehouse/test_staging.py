@@ -1,7 +1,14 @@
 from pathlib import Path
 
 import pytest
-from warehouse_helpers import (
+
+from deepcompress_dagster.records import BlockUpdate, DocumentResult, Join, Label
+from deepcompress_dagster.warehouse import (
+    NothingStagedError,
+    NotMaterializedError,
+    Warehouse,
+)
+from tests.warehouse.helpers import (
     VERSIONS,
     block,
     commit,
@@ -10,13 +17,6 @@ from warehouse_helpers import (
     rows,
     stage,
     versions,
-)
-
-from deepcompress_dagster.records import BlockUpdate, DocumentResult, Join, Label
-from deepcompress_dagster.warehouse import (
-    NothingStagedError,
-    NotMaterializedError,
-    Warehouse,
 )
 
 

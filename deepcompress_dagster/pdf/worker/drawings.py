@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from deepcompress_dagster.pdf.content import Drawing, Ruling
+from deepcompress_dagster.pdf.messages import Drawing, Ruling
 from deepcompress_dagster.records import BBox
 
 MAX_PATHS = 10_000

@@ -17,13 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deepcompress_dagster.pdf.content import (
-    DocumentInfo,
-    FoundTable,
-    PageContent,
-    PageImage,
-    RenderRequest,
-)
 from deepcompress_dagster.pdf.errors import (
     GivenUp,
     OpenTimeout,
@@ -32,14 +25,21 @@ from deepcompress_dagster.pdf.errors import (
     SlotFull,
     WorkerDied,
 )
-from deepcompress_dagster.pdf.processes import TaskTimeout, WorkerPool
-from deepcompress_dagster.pdf.slots import Slot, SlotStore
+from deepcompress_dagster.pdf.messages import (
+    DocumentInfo,
+    FoundTable,
+    PageContent,
+    PageImage,
+    RenderRequest,
+)
+from deepcompress_dagster.pdf.pixel_buffers import Slot, SlotStore
+from deepcompress_dagster.pdf.pool import TaskTimeout, WorkerPool
 from deepcompress_dagster.records import BBox
 
 DEFAULT_MAX_PAGES = 20_000
 """A longer document is refused unless the caller says otherwise."""
 
-_TASKS = "deepcompress_dagster.pdf.tasks"
+_TASKS = "deepcompress_dagster.pdf.worker.handlers"
 
 _image_numbers = itertools.count(1)
 

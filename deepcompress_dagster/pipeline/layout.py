@@ -8,8 +8,8 @@ import numpy as np
 from deepcompress_dagster.models.predictor import Detection, Image
 from deepcompress_dagster.pipeline.captions import CAPTION_LIKE, DESCRIBED, is_caption
 from deepcompress_dagster.pipeline.code import CODE_LABELS, join_code, split_code
-from deepcompress_dagster.pipeline.frame import Frame
 from deepcompress_dagster.pipeline.lines import Line, assign, cluster, in_rows, join_lines
+from deepcompress_dagster.pipeline.page_rotation import Frame
 from deepcompress_dagster.pipeline.reading_order import reading_order
 from deepcompress_dagster.records import BBox, Label, Region, region_id, union
 

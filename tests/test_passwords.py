@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from deepcompress_dagster.pdf.passwords import load_passwords
+from deepcompress_dagster.passwords import load_passwords
 from deepcompress_dagster.settings import Settings, SettingsError
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from deepcompress_dagster.pdf import drawings, tables
-from deepcompress_dagster.pdf.document import open_document
-from deepcompress_dagster.pdf.mupdf import pymupdf
-from deepcompress_dagster.pdf.tables import build_table, find_tables
+from deepcompress_dagster.pdf.worker import drawings, table_finder
+from deepcompress_dagster.pdf.worker.document import open_document
+from deepcompress_dagster.pdf.worker.mupdf import pymupdf
+from deepcompress_dagster.pdf.worker.table_finder import build_table, find_tables
 from deepcompress_dagster.records import BBox, Word
 
 NewPdf = Callable[..., Path]
@@ -257,5 +257,5 @@ def test_the_first_row_is_a_header_when_it_stands_out(
 
 
 def test_ways_are_tried_from_the_surest_to_the_boldest() -> None:
-    trusts = [way.trust for way in tables._WAYS]
+    trusts = [way.trust for way in table_finder._WAYS]
     assert trusts == sorted(trusts, reverse=True)

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepcompress_dagster.pdf import drawings, words
-from deepcompress_dagster.pdf.content import (
+from deepcompress_dagster.pdf.errors import NoRoom, PageFailed, SlotFull
+from deepcompress_dagster.pdf.messages import (
     PageContent,
     PageImage,
     RenderRequest,
     drawing_stats,
 )
-from deepcompress_dagster.pdf.document import open_document
-from deepcompress_dagster.pdf.errors import NoRoom, PageFailed, SlotFull
-from deepcompress_dagster.pdf.mupdf import pymupdf
-from deepcompress_dagster.pdf.render import effective_dpi, render_page
+from deepcompress_dagster.pdf.worker import drawings, words
+from deepcompress_dagster.pdf.worker.document import open_document
+from deepcompress_dagster.pdf.worker.mupdf import pymupdf
+from deepcompress_dagster.pdf.worker.render import effective_dpi, render_page
 from deepcompress_dagster.records import BBox, Word
 
 NewPdf = Callable[..., Path]

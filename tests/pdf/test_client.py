@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from deepcompress_dagster.pdf import errors
-from deepcompress_dagster.pdf.document import open_document
-from deepcompress_dagster.pdf.mupdf import pymupdf
-from deepcompress_dagster.pdf.slots import SHARED_MEMORY, Slot
-from deepcompress_dagster.pdf.workers import PdfWorkers, RenderedPage
+from deepcompress_dagster.pdf.client import PdfWorkers, RenderedPage
+from deepcompress_dagster.pdf.pixel_buffers import SHARED_MEMORY, Slot
+from deepcompress_dagster.pdf.worker.document import open_document
+from deepcompress_dagster.pdf.worker.mupdf import pymupdf
 from deepcompress_dagster.records import BBox
 
 NewPdf = Callable[..., Path]

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from deepcompress_dagster.pdf.content import PageContent, RenderRequest
-from deepcompress_dagster.pdf.document import open_document
-from deepcompress_dagster.pdf.render import render_page
-from deepcompress_dagster.pdf.text_layer import InkMap, judge
+from deepcompress_dagster.pdf.messages import PageContent, RenderRequest
+from deepcompress_dagster.pdf.worker.document import open_document
+from deepcompress_dagster.pdf.worker.render import render_page
+from deepcompress_dagster.pipeline.text_layer import InkMap, judge
 from deepcompress_dagster.records import BBox, Word, union
 
 NewPdf = Callable[..., Path]

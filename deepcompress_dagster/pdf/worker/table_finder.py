@@ -18,12 +18,12 @@ from itertools import pairwise
 from math import inf
 from typing import Any, NamedTuple
 
-from deepcompress_dagster.pdf.content import FoundTable
-from deepcompress_dagster.pdf.document import load_page
-from deepcompress_dagster.pdf.drawings import page_drawings
 from deepcompress_dagster.pdf.errors import PageFailed
-from deepcompress_dagster.pdf.mupdf import pymupdf, reading
-from deepcompress_dagster.pdf.words import page_words
+from deepcompress_dagster.pdf.messages import FoundTable
+from deepcompress_dagster.pdf.worker.document import load_page
+from deepcompress_dagster.pdf.worker.drawings import page_drawings
+from deepcompress_dagster.pdf.worker.mupdf import pymupdf, reading
+from deepcompress_dagster.pdf.worker.words import page_words
 from deepcompress_dagster.records import BBox, TableCell, Word
 
 MARGIN = 4.0

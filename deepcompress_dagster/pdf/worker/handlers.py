@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepcompress_dagster.pdf import document, render, tables
-from deepcompress_dagster.pdf.content import DocumentInfo, FoundTable, PageContent, RenderRequest
-from deepcompress_dagster.pdf.mupdf import pymupdf
+from deepcompress_dagster.pdf.messages import DocumentInfo, FoundTable, PageContent, RenderRequest
+from deepcompress_dagster.pdf.worker import document, render, table_finder
+from deepcompress_dagster.pdf.worker.mupdf import pymupdf
 from deepcompress_dagster.records import BBox
 
 _documents = document.DocumentCache()
@@ -28,4 +28,4 @@ def find_tables(
 ) -> list[FoundTable | None]:
     """The table in each box of a page. Raises PdfError."""
     pymupdf.TOOLS.reset_mupdf_warnings()
-    return tables.find_tables(_documents.get(path, passwords), page_number, boxes)
+    return table_finder.find_tables(_documents.get(path, passwords), page_number, boxes)

@@ -31,7 +31,8 @@ def main(fd: int, parent: int, memory_mb: int, deadline_s: float) -> None:
     """Serve tasks from the connection ``fd`` until the parent closes it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent(parent)
-    importlib.import_module("deepcompress_dagster.pdf.tasks")  # not in the first task's deadline
+    # Before the first task, whose deadline would run meanwhile.
+    importlib.import_module("deepcompress_dagster.pdf.worker.handlers")
     limit_memory(memory_mb)
     connection = Connection(fd)
     connection.send(None)

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from deepcompress_dagster.pdf.content import PageContent, PageImage, RenderRequest
-from deepcompress_dagster.pdf.document import load_page
-from deepcompress_dagster.pdf.drawings import PageDrawings, page_drawings
 from deepcompress_dagster.pdf.errors import NoRoom, PageFailed, SlotFull
-from deepcompress_dagster.pdf.mupdf import pymupdf, reading
-from deepcompress_dagster.pdf.words import PageWords, image_boxes, page_words
+from deepcompress_dagster.pdf.messages import PageContent, PageImage, RenderRequest
+from deepcompress_dagster.pdf.worker.document import load_page
+from deepcompress_dagster.pdf.worker.drawings import PageDrawings, page_drawings
+from deepcompress_dagster.pdf.worker.mupdf import pymupdf, reading
+from deepcompress_dagster.pdf.worker.words import PageWords, image_boxes, page_words
 from deepcompress_dagster.records import BBox
 
 MAX_SIDE = 65_000

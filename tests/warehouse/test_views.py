@@ -2,7 +2,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from warehouse_helpers import (
+
+from deepcompress_dagster.records import (
+    BlockUpdate,
+    DocumentResult,
+    Join,
+    Label,
+    PageStatus,
+    TableCell,
+    TextBlock,
+)
+from deepcompress_dagster.warehouse import StalePartition, Warehouse
+from tests.warehouse.helpers import (
     VERSIONS,
     block,
     commit,
@@ -15,17 +26,6 @@ from warehouse_helpers import (
     table,
     versions,
 )
-
-from deepcompress_dagster.records import (
-    BlockUpdate,
-    DocumentResult,
-    Join,
-    Label,
-    PageStatus,
-    TableCell,
-    TextBlock,
-)
-from deepcompress_dagster.warehouse import StalePartition, Warehouse
 
 MARKDOWN = "SELECT markdown FROM document_markdown"
 

@@ -4,15 +4,6 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from warehouse_helpers import (
-    VERSIONS,
-    block,
-    figure,
-    page_of,
-    register,
-    stage,
-    table,
-)
 
 from deepcompress_dagster.records import (
     BlockUpdate,
@@ -24,6 +15,15 @@ from deepcompress_dagster.records import (
 )
 from deepcompress_dagster.warehouse import Warehouse
 from deepcompress_dagster.warehouse.schema import MAIN_TABLES
+from tests.warehouse.helpers import (
+    VERSIONS,
+    block,
+    figure,
+    page_of,
+    register,
+    stage,
+    table,
+)
 
 PAGES = 4
 UNSTABLE = {"run_id", "last_run_id", "at", "first_seen_at", "processed_at", "seen_at"}

@@ -10,8 +10,8 @@ import numpy as np
 import psutil
 import pytest
 
-from deepcompress_dagster.pdf import slots
-from deepcompress_dagster.pdf.slots import Slot, SlotStore, remove_stale
+from deepcompress_dagster.pdf import pixel_buffers as slots
+from deepcompress_dagster.pdf.pixel_buffers import Slot, SlotStore, remove_stale
 
 StartPython = Callable[..., "subprocess.Popen[str]"]
 
@@ -181,7 +181,7 @@ OWNER = """
 import sys
 import time
 from pathlib import Path
-from deepcompress_dagster.pdf.slots import SlotStore
+from deepcompress_dagster.pdf.pixel_buffers import SlotStore
 store = SlotStore(Path(sys.argv[1]), shared_memory=Path(sys.argv[2]))
 store.take()
 print("ready", flush=True)

@@ -9,9 +9,14 @@ from typing import Any
 import pytest
 
 from deepcompress_dagster.pdf import errors
-from deepcompress_dagster.pdf.content import DocumentInfo
-from deepcompress_dagster.pdf.document import DocumentCache, describe, load_page, open_document
-from deepcompress_dagster.pdf.mupdf import pymupdf
+from deepcompress_dagster.pdf.messages import DocumentInfo
+from deepcompress_dagster.pdf.worker.document import (
+    DocumentCache,
+    describe,
+    load_page,
+    open_document,
+)
+from deepcompress_dagster.pdf.worker.mupdf import pymupdf
 from deepcompress_dagster.records import OutlineEntry
 
 NewPdf = Callable[..., Path]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from warehouse_helpers import commit, page_of, register
 
 from deepcompress_dagster.warehouse import Format, QueryError, Warehouse
+from tests.warehouse.helpers import commit, page_of, register
 
 SQL = "SELECT page_number, content, lines FROM text ORDER BY page_number"
 

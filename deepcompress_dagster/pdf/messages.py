@@ -170,4 +170,4 @@ class FoundTable:
     cells: tuple[TableCell, ...]
     bbox: BBox
     confidence: float
-    """0 to 1, see tables.py."""
+    """0 to 1, see worker/table_finder.py."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from deepcompress_dagster.pdf.mupdf import pymupdf
+from deepcompress_dagster.pdf.worker.mupdf import pymupdf
 from deepcompress_dagster.records import BBox, Word, union
 
 MAX_WORDS = 50_000

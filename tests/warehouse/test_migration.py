@@ -3,13 +3,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from warehouse_helpers import commit, page_of, register
 
 from deepcompress_dagster.warehouse import NewerSchemaError, Warehouse, WarehouseError
 from deepcompress_dagster.warehouse import database as database_module
 from deepcompress_dagster.warehouse.migration import STEPS, Step, add_column, migrate
 from deepcompress_dagster.warehouse.schema import DOCUMENTS, Column
 from deepcompress_dagster.warehouse.schema import SCHEMA_VERSION as TODAY
+from tests.warehouse.helpers import commit, page_of, register
 
 SCHEMAS = {n: (Path(__file__).parent / f"schema_v{n}.sql").read_text() for n in range(1, TODAY)}
 """Files as older schema versions made them, with a document in each. They stay as they are."""

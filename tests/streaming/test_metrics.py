@@ -6,11 +6,11 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
-from streaming_helpers import one, one_call
 
 from deepcompress_dagster.streaming import BatchSizer, Call, Stage, Stream, StreamMetrics, Trace
 from deepcompress_dagster.streaming import metrics as metrics_module
 from deepcompress_dagster.streaming.metrics import StageMetrics
+from tests.streaming.helpers import one, one_call
 
 
 def slow(items: list[int]) -> list[int]:

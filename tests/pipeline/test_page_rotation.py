@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepcompress_dagster.pipeline.frame import Frame
+from deepcompress_dagster.pipeline.page_rotation import Frame
 from deepcompress_dagster.records import BBox
 
 TURNS = (0, 90, 180, 270)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from fault_processes import PAGES, TORN, write
-from warehouse_helpers import VERSIONS, register
 
 from deepcompress_dagster.records import DocumentStatus
 from deepcompress_dagster.warehouse import Warehouse, WarehouseBusyError
+from tests.warehouse.fault_processes import PAGES, TORN, write
+from tests.warehouse.helpers import VERSIONS, register
 
-PROGRAM = Path(__file__).parent / "fault_processes.py"
+ROOT = Path(__file__).parents[2]
 KILLS = 12
 LONGEST_LIFE = 1.5
 """Rounds of writing that a writer lives for at most, so that every part of a round is hit."""
@@ -29,7 +29,8 @@ SPARED = 6
 
 def _start(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(PROGRAM), *map(str, arguments)],
+        [sys.executable, "-m", "tests.warehouse.fault_processes", *map(str, arguments)],
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -137,9 +138,9 @@ def test_a_full_disk_is_an_error_that_says_so_and_costs_nothing_committed(
     warehouse: Warehouse, inbox: Path
 ) -> None:
     """The limit on the size of a file stands for the disk: it fails writes in the same places."""
-    program = Path(__file__).with_name("full_disk_process.py")
     done = subprocess.run(
-        [sys.executable, str(program), str(warehouse.data_dir)],
+        [sys.executable, "-m", "tests.warehouse.full_disk_process", str(warehouse.data_dir)],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deepcompress_dagster.pdf.content import DocumentInfo
 from deepcompress_dagster.pdf.errors import (
     Damaged,
     EmptyFile,
@@ -22,7 +21,8 @@ from deepcompress_dagster.pdf.errors import (
     TooManyPages,
     Unreadable,
 )
-from deepcompress_dagster.pdf.mupdf import one_line, pymupdf, reading
+from deepcompress_dagster.pdf.messages import DocumentInfo
+from deepcompress_dagster.pdf.worker.mupdf import one_line, pymupdf, reading
 from deepcompress_dagster.records import OutlineEntry
 
 HEADER_BYTES = 1024

@@ -1,9 +1,7 @@
 import numpy as np
 
 from deepcompress_dagster.models.predictor import Detection
-from deepcompress_dagster.pipeline.frame import Frame
-from deepcompress_dagster.pipeline.lines import Line
-from deepcompress_dagster.pipeline.regions import (
+from deepcompress_dagster.pipeline.layout import (
     Area,
     detected_areas,
     mend,
@@ -11,6 +9,8 @@ from deepcompress_dagster.pipeline.regions import (
     page_sized,
     shows_a_document,
 )
+from deepcompress_dagster.pipeline.lines import Line
+from deepcompress_dagster.pipeline.page_rotation import Frame
 from deepcompress_dagster.records import BBox, Label, TextSource, Word
 
 SIZE = (600.0, 800.0)

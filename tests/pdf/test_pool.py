@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from deepcompress_dagster.pdf.errors import WorkerDied
-from deepcompress_dagster.pdf.processes import PoolClosed, TaskTimeout, WorkerPool, describe_exit
+from deepcompress_dagster.pdf.pool import PoolClosed, TaskTimeout, WorkerPool, describe_exit
 
 GETPID = "os:getpid"
 SLEEP = "time:sleep"
@@ -82,7 +82,7 @@ def test_workers_load_no_heavy_modules(new_pool: NewPool) -> None:
 
 
 def test_the_parent_loads_no_pymupdf(start_python: StartPython) -> None:
-    code = "import sys, deepcompress_dagster.pdf.workers; sys.exit('pymupdf' in sys.modules)"
+    code = "import sys, deepcompress_dagster.pdf.client; sys.exit('pymupdf' in sys.modules)"
     with start_python("-c", code) as process:
         assert process.wait(timeout=60) == 0
 
@@ -233,7 +233,7 @@ def test_an_interrupt_ends_calls_under_way_and_refuses_others(new_pool: NewPool)
 
 PARENT = """
 import sys, threading, time
-from deepcompress_dagster.pdf.processes import WorkerPool
+from deepcompress_dagster.pdf.pool import WorkerPool
 pool = WorkerPool(workers=1, timeout_s=300, memory_mb=512, max_tasks=10)
 pid = pool.call("os:getpid")
 threading.Thread(target=pool.call, args=("re:fullmatch", "(a+)+b", "a" * 64), daemon=True).start()
@@ -258,7 +258,8 @@ def test_workers_end_with_their_parent_even_when_busy(
 
 def test_a_watching_thread_ends_a_process_whose_parent_is_gone(start_python: StartPython) -> None:
     watcher = (
-        "import os, threading, time; from deepcompress_dagster.pdf.worker import watch_parent;"
+        "import os, threading, time;"
+        "from deepcompress_dagster.pdf.worker.__main__ import watch_parent;"
         "threading.Thread(target=watch_parent, args=(os.getppid(), 0.05), daemon=True).start();"
         "print(os.getpid(), flush=True); time.sleep(60)"
     )
@@ -277,7 +278,7 @@ def test_a_script_without_a_main_guard_may_use_workers(
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from deepcompress_dagster.pdf.processes import WorkerPool\n"
+        "from deepcompress_dagster.pdf.pool import WorkerPool\n"
         "print('once')\n"
         "with WorkerPool(workers=1, timeout_s=9, memory_mb=512, max_tasks=9) as pool:\n"
         "    print(pool.call('operator:add', 1, 2))\n"
