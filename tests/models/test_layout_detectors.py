@@ -6,7 +6,6 @@ import numpy as np
 import pymupdf
 import pytest
 import torch
-from layout_references.make import drawn_page
 
 from deepcompress_dagster.models.cache import model_cache
 from deepcompress_dagster.models.catalog import Task, spec_for
@@ -17,6 +16,7 @@ from deepcompress_dagster.models.layout.yolov8 import YoloV8, YoloV8Predictor
 from deepcompress_dagster.models.predictor import Image
 from deepcompress_dagster.records import BBox, Label
 from deepcompress_dagster.settings import load_settings
+from tests.models.layout_references.make import drawn_page
 
 REFERENCES = Path(__file__).parent / "layout_references"
 Make = Callable[..., PageDetector]

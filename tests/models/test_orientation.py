@@ -5,7 +5,6 @@ import numpy as np
 import pymupdf
 import pytest
 import torch
-from onnx_references.make import pixels
 
 from deepcompress_dagster.models import orientation
 from deepcompress_dagster.models.cache import model_cache
@@ -13,6 +12,7 @@ from deepcompress_dagster.models.catalog import Task, spec_for
 from deepcompress_dagster.models.orientation import OrientationPredictor
 from deepcompress_dagster.models.predictor import Image
 from deepcompress_dagster.settings import load_settings
+from tests.models.onnx_references.make import pixels
 
 REFERENCES = Path(__file__).parent / "onnx_references" / "onnx.json"
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx_references.make import STEPS, pixels
 
 from deepcompress_dagster.models.cache import model_cache
 from deepcompress_dagster.models.catalog import Task, spec_for
@@ -17,6 +16,7 @@ from deepcompress_dagster.models.table.grid import CELL_TAGS, build_grid
 from deepcompress_dagster.models.table.slanet import SLANetPredictor
 from deepcompress_dagster.records import BBox
 from deepcompress_dagster.settings import load_settings
+from tests.models.onnx_references.make import STEPS, pixels
 
 REFERENCES = Path(__file__).parent / "onnx_references" / "onnx.json"
 NAMES = ("slanet-en", "slanet-plus")

@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx_references.make import pixels
 
 from deepcompress_dagster.models.cache import model_cache
 from deepcompress_dagster.models.catalog import Task, spec_for
@@ -22,6 +21,7 @@ from deepcompress_dagster.models.text.detection import GROWTH, LineBox, cut_out,
 from deepcompress_dagster.models.text.ppocr import PPOCRPredictor
 from deepcompress_dagster.models.text.rows import reading_order
 from deepcompress_dagster.settings import load_settings
+from tests.models.onnx_references.make import pixels
 
 REFERENCES = Path(__file__).parent / "onnx_references" / "onnx.json"
 

@@ -5,13 +5,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from test_sensors import Daemon
 
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import disk
 from deepcompress_dagster.records import DocumentStatus
 from deepcompress_dagster.settings import Settings
 from tests.orchestration.bench import Bench, FakeGpu, FakeParser, write_pdf
+from tests.orchestration.test_sensors import Daemon
 
 MORE_THAN_THERE_IS = 1_000_000
 

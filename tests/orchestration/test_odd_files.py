@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_sensors import Daemon
 
 from deepcompress_dagster.orchestration.inbox import Backoff
 from deepcompress_dagster.settings import Settings
 from tests.orchestration.bench import Bench, FakeParser, write_pdf
+from tests.orchestration.test_sensors import Daemon
 
 NAMES = [
     "two words.pdf",
