@@ -140,8 +140,23 @@ def region_id(page_number: int, bbox: BBox) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class TextStyle:
+    """How text of the text layer is set: its font's name, points, weight, slant, sRGB colour."""
+
+    font: str
+    size: float
+    bold: bool
+    italic: bool
+    monospace: bool
+    color: int
+
+
+@dataclass(frozen=True, slots=True)
 class Word:
-    """One word of a page's text layer, in reading order of the PDF's own lines."""
+    """One word of a page's text layer, in reading order of the PDF's own lines.
+
+    ``font`` is the name that the PDF gives it, ``color`` its sRGB value, 0xRRGGBB.
+    """
 
     bbox: BBox
     text: str
@@ -151,11 +166,22 @@ class Word:
     block: int = 0
     line: int = 0
     monospace: bool = False
+    font: str = ""
+    color: int = 0
+
+    @property
+    def style(self) -> TextStyle:
+        return TextStyle(
+            self.font, self.font_size, self.bold, self.italic, self.monospace, self.color
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One rendered page. Width and height in points as displayed; rotation in degrees clockwise."""
+    """One rendered page. Width and height in points as displayed; rotation in degrees clockwise.
+
+    ``hidden_text_share`` of the text layer's characters are drawn invisibly.
+    """
 
     page_number: int
     width: float
@@ -166,6 +192,7 @@ class Page:
     pixel_height: int
     image_path: str | None
     has_text_layer: bool
+    hidden_text_share: float = 0.0
     status: PageStatus = PageStatus.COMPLETE
     error: str | None = None
 
@@ -185,11 +212,15 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class TextLine:
-    """One line of text with its box and the reader's confidence (1.0 for the text layer)."""
+    """One line of text with its box and the reader's confidence (1.0 for the text layer).
+
+    ``style`` is that of most of its characters; OCR tells none.
+    """
 
     bbox: BBox
     text: str
     confidence: float = 1.0
+    style: TextStyle | None = None
 
 
 @dataclass(frozen=True, slots=True)

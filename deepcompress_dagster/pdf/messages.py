@@ -140,6 +140,8 @@ def _word_row(word: Word) -> tuple[Any, ...]:
         word.block,
         word.line,
         word.monospace,
+        word.font,
+        word.color,
     )
 
 

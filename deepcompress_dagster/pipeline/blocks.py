@@ -156,7 +156,7 @@ def text_row(block: Block, frame: Frame) -> TextBlock | None:
         source=lines[0].source,
         confidence=round(confidence, 4),
         lines=tuple(
-            TextLine(frame.displayed(line.bbox), line.text, round(line.confidence, 4))
+            TextLine(frame.displayed(line.bbox), line.text, round(line.confidence, 4), line.style)
             for line in lines
         ),
         model=block.model,

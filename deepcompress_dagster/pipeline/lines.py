@@ -1,10 +1,11 @@
 """Lines of text, whether from the text layer or from OCR, and which region each belongs to."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from deepcompress_dagster.records import BBox, TextLine, TextSource, Word, union
+from deepcompress_dagster.records import BBox, TextLine, TextSource, TextStyle, Word, union
 
 REGION_SHARE = 0.5
 """A region owns a line when it covers at least half of it."""
@@ -49,6 +50,16 @@ class Line:
         """Whether most characters are bold."""
         heavy = sum(len(word.text) for word in self.words if word.bold)
         return 2 * heavy > sum(len(word.text) for word in self.words)
+
+    @property
+    def style(self) -> TextStyle | None:
+        """The style of most of its characters; None for OCR, which sees no fonts."""
+        if self.source is TextSource.OCR:
+            return None
+        letters: Counter[TextStyle] = Counter()
+        for word in self.words:
+            letters[word.style] += len(word.text)
+        return letters.most_common(1)[0][0]
 
     @property
     def monospace(self) -> bool:

@@ -459,6 +459,7 @@ class PageFlow:
             pixel_height=content.pixel_height,
             image_path=self._relative(self._job.image_path),
             has_text_layer=bool(content.words),
+            hidden_text_share=content.hidden_text_share,
         )
 
     def _unrendered(self) -> Page:

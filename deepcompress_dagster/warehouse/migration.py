@@ -18,7 +18,9 @@ import duckdb
 from deepcompress_dagster.warehouse.errors import NewerSchemaError, WarehouseError
 from deepcompress_dagster.warehouse.schema import (
     MAIN_TABLES,
+    PAGES,
     SCHEMA_VERSION,
+    STYLE_STRUCT,
     TEXT,
     Table,
     comment_on,
@@ -52,7 +54,8 @@ def _to_version_2(conn: duckdb.DuckDBPyConnection) -> None:
 
 
 def _to_version_3(conn: duckdb.DuckDBPyConnection) -> None:
-    """Nothing yet."""
+    add_column(conn, PAGES, "hidden_text_share", "0.0")
+    conn.execute(f"ALTER TABLE text ADD COLUMN lines.element.style {STYLE_STRUCT}")
 
 
 STEPS: Mapping[int, Step] = {1: _to_version_2, 2: _to_version_3}

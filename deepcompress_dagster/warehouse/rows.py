@@ -15,6 +15,7 @@ from deepcompress_dagster.records import (
     TableCell,
     TextBlock,
     TextLine,
+    TextStyle,
 )
 from deepcompress_dagster.warehouse.arrow import Row
 
@@ -70,6 +71,7 @@ def _page(page: Page) -> Row:
         "has_text_layer": page.has_text_layer,
         "status": page.status.value,
         "error": page.error,
+        "hidden_text_share": page.hidden_text_share,
     }
 
 
@@ -137,7 +139,23 @@ def _place(item: Region | TextBlock | Table | Figure) -> dict[str, Any]:
 
 
 def _line(line: TextLine) -> Row:
-    return {"text": line.text, **_box(line.bbox), "confidence": line.confidence}
+    return {
+        "text": line.text,
+        **_box(line.bbox),
+        "confidence": line.confidence,
+        "style": line.style and _style(line.style),
+    }
+
+
+def _style(style: TextStyle) -> Row:
+    return {
+        "font": style.font,
+        "size": style.size,
+        "bold": style.bold,
+        "italic": style.italic,
+        "monospace": style.monospace,
+        "color": style.color,
+    }
 
 
 def _cell(cell: TableCell) -> Row:

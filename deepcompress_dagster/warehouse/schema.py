@@ -119,6 +119,11 @@ _ORDER = Column(
 )
 _MODEL = Column("model", "VARCHAR", "Model that this row comes from: checkpoint@revision.")
 _BOX_STRUCT = "STRUCT(x0 DOUBLE, y0 DOUBLE, x1 DOUBLE, y1 DOUBLE)"
+STYLE_STRUCT = (
+    "STRUCT(font VARCHAR, size DOUBLE, bold BOOLEAN, italic BOOLEAN, monospace BOOLEAN, "
+    "color INTEGER)"
+)
+"""``style`` of a line of text: how most of its characters are set."""
 _REGION_KEY = ("document_id", "page_number", "region_id")
 
 DOCUMENTS = Table(
@@ -190,6 +195,12 @@ PAGES = Table(
             "complete; partial: errors of this page stand; failed: it could not be rendered.",
         ),
         _optional("error", "VARCHAR", "First standing error of this page."),
+        Column(
+            "hidden_text_share",
+            "DOUBLE",
+            "Share of the text layer's characters that are drawn invisibly, 0 to 1; near 1 for the "
+            "layer that OCR laid over a scan.",
+        ),
     ),
 )
 
@@ -222,8 +233,10 @@ TEXT = Table(
         Column("confidence", "DOUBLE", "Mean confidence of the reader, 0 to 1."),
         Column(
             "lines",
-            "STRUCT(text VARCHAR, x0 DOUBLE, y0 DOUBLE, x1 DOUBLE, y1 DOUBLE, confidence DOUBLE)[]",
-            "The lines of the block with their boxes in points and confidences.",
+            "STRUCT(text VARCHAR, x0 DOUBLE, y0 DOUBLE, x1 DOUBLE, y1 DOUBLE, confidence DOUBLE, "
+            f"style {STYLE_STRUCT})[]",
+            "The lines of the block with their boxes in points, confidences and styles; color is "
+            "0xRRGGBB as a number; OCR tells no style.",
         ),
         _MODEL,
         _optional("font_size", "DOUBLE", "Size of its font, points."),

@@ -8,7 +8,7 @@ from deepcompress_dagster.pipeline.lines import (
     numbered_rows,
     ocr_line,
 )
-from deepcompress_dagster.records import BBox, TextLine, TextSource, Word
+from deepcompress_dagster.records import BBox, TextLine, TextSource, TextStyle, Word
 
 
 def line(text: str, x0: float, y0: float, width: float = 100, block: int = 0) -> Line:
@@ -28,6 +28,16 @@ def test_words_of_one_pdf_line_become_one_line():
         Word(BBox(0, 12, 10, 22), "c", block=0, line=1),
     ]
     assert [found.text for found in layer_lines(words)] == ["a b", "c"]
+
+
+def test_a_line_has_the_style_of_most_of_its_characters():
+    words = (
+        Word(BBox(0, 0, 20, 10), "Run", 10, bold=True, font="Serif-Bold"),
+        Word(BBox(22, 0, 80, 10), "dpkg-deb", 9, monospace=True, font="Mono", color=0x000080),
+    )
+    found = Line(BBox(0, 0, 80, 10), words, TextSource.TEXT_LAYER)
+    assert found.style == TextStyle("Mono", 9, False, False, True, 0x000080)
+    assert ocr_line(TextLine(BBox(0, 0, 80, 10), "Run")).style is None
 
 
 def test_a_line_belongs_to_the_region_that_covers_it():

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from deepcompress_dagster.records import (
     DocumentStatus,
     PageError,
     PageStatus,
+    TextStyle,
 )
 from deepcompress_dagster.warehouse import (
     NotMaterializedError,
@@ -64,6 +65,17 @@ def test_a_whole_document_without_errors_is_complete(warehouse: Warehouse, docum
         "Title",
     )
     assert row.processed_at is not None
+
+
+def test_a_line_of_text_keeps_its_style(warehouse: Warehouse, document: str) -> None:
+    style = TextStyle("Mono", 9.5, False, True, True, 0x000080)
+    plain = block(1, 0, "drawn")
+    styled = replace(plain, lines=(replace(plain.lines[0], style=style), *plain.lines))
+    commit(warehouse, document, [page_of(document, 1, text=[styled])])
+    (row,) = warehouse.query(
+        "SELECT [line.style for line in lines] AS styles FROM text"
+    ).to_pylist()
+    assert row["styles"] == [asdict(style), None]
 
 
 def test_the_states_returned_are_the_states_stored(warehouse: Warehouse, document: str) -> None:

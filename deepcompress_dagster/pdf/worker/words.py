@@ -35,6 +35,9 @@ class _Font(NamedTuple):
     bold: bool
     italic: bool
     monospace: bool
+    name: str
+    color: int
+    """sRGB, 0xRRGGBB."""
 
 
 class _Line:
@@ -53,7 +56,7 @@ class _Line:
         return self._fonts[max(0, index)]
 
 
-_UNKNOWN = _Font(0.0, False, False, False)
+_UNKNOWN = _Font(0.0, False, False, False, "", 0)
 
 
 class PageWords(NamedTuple):
@@ -115,7 +118,8 @@ def _lines(blocks: Iterable[Any]) -> tuple[dict[tuple[int, int], _Line], float]:
 
 
 def _font(span: Any) -> _Font:
-    return _Font(round(span["size"], 2), *_style(span["font"], span["flags"]))
+    style = _style(span["font"], span["flags"])
+    return _Font(round(span["size"], 2), *style, span["font"], span["color"])
 
 
 @lru_cache(maxsize=1024)
@@ -142,7 +146,18 @@ def _word(
         return None
     line = lines.get((block, number))
     font = line.font_at(box) if line else _UNKNOWN
-    return Word(box, text, font.size, font.bold, font.italic, block, number, font.monospace)
+    return Word(
+        bbox=box,
+        text=text,
+        font_size=font.size,
+        bold=font.bold,
+        italic=font.italic,
+        block=block,
+        line=number,
+        monospace=font.monospace,
+        font=font.name,
+        color=font.color,
+    )
 
 
 def clean(text: str) -> str:

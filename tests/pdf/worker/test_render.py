@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from deepcompress_dagster.pdf.worker import drawings, words
 from deepcompress_dagster.pdf.worker.document import open_document
 from deepcompress_dagster.pdf.worker.mupdf import pymupdf
 from deepcompress_dagster.pdf.worker.render import effective_dpi, render_page
-from deepcompress_dagster.records import BBox, Word
+from deepcompress_dagster.records import BBox, TextStyle, Word
 
 NewPdf = Callable[..., Path]
 
@@ -131,6 +132,16 @@ def test_invisible_text_is_counted(new_pdf: NewPdf) -> None:
         page.insert_text((72, 200), "unseenunseen", fontsize=12, render_mode=3)
 
     assert content_of(new_pdf("a.pdf", draw)).hidden_text_share == 0.75
+
+
+def test_words_carry_the_font_and_the_colour_that_they_are_set_in(new_pdf: NewPdf) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((72, 100), "blue", fontname="cobo", fontsize=9, color=(0, 0, 1))
+
+    content = content_of(new_pdf("a.pdf", draw))
+    style = TextStyle("Courier-Bold", 9.0, True, False, True, 0x0000FF)
+    assert [word.style for word in content.words] == [style]
+    assert [word.style for word in pickle.loads(pickle.dumps(content)).words] == [style]
 
 
 def test_ligatures_are_expanded_and_soft_hyphens_resolved(new_pdf: NewPdf) -> None:
