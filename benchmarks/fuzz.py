@@ -24,9 +24,9 @@ from pathlib import Path
 import psutil
 import pymupdf
 
-from deepcompress_dagster.pdf.client import PdfWorkers
+from deepcompress_dagster.pdf.client import PdfClient
 from deepcompress_dagster.pdf.errors import PdfError
-from deepcompress_dagster.pipeline.text_layer import InkMap, judge
+from deepcompress_dagster.pipeline.text_layer import InkMap, assess
 from deepcompress_dagster.records import BBox
 from deepcompress_dagster.warehouse import Warehouse
 
@@ -143,8 +143,8 @@ def examine(mutated: Iterable[bytes], folder: Path, *, timeout_s: float = 20) ->
     verdict = Verdict()
     started = time.monotonic()
     path = folder / "mutant.pdf"
-    with PdfWorkers(
-        workers=1, timeout_s=timeout_s, memory_mb=1024, max_pages=500, slot_dir=folder
+    with PdfClient(
+        workers=1, timeout_s=timeout_s, memory_mb=1024, max_pages=500, buffer_dir=folder
     ) as workers:
         for number, data in enumerate(mutated):
             path.write_bytes(data)
@@ -163,7 +163,7 @@ def examine(mutated: Iterable[bytes], folder: Path, *, timeout_s: float = 20) ->
     return verdict
 
 
-def _answers(workers: PdfWorkers, path: Path) -> Iterator[str]:
+def _answers(workers: PdfClient, path: Path) -> Iterator[str]:
     try:
         info = workers.open(path)
     except PdfError as error:
@@ -177,14 +177,14 @@ def _answers(workers: PdfWorkers, path: Path) -> Iterator[str]:
         yield _page(workers, path, number)
 
 
-def _page(workers: PdfWorkers, path: Path, number: int) -> str:
+def _page(workers: PdfClient, path: Path, number: int) -> str:
     try:
         with workers.render(
             path, number, dpi=72, max_pixels=4_000_000, image_path=None, jpeg_quality=80
         ) as page:
             seen = page.content
             whole = BBox(0, 0, seen.width, seen.height)
-            judgement = judge(seen.words, whole, InkMap(page.pixels, seen.dpi / 72))
+            judgement = assess(seen.words, whole, InkMap(page.pixels, seen.dpi / 72))
             return f"page {judgement.reason}"
     except PdfError as error:
         return f"page error {error.error_type}"

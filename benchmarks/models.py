@@ -35,19 +35,24 @@ from deepcompress_dagster.models.catalog import (
     spec_for,
 )
 from deepcompress_dagster.models.predictor import Image, Predictor, TableCrop, TextCrop
-from deepcompress_dagster.pdf.client import PdfWorkers
+from deepcompress_dagster.pdf.client import PdfClient
 from deepcompress_dagster.pdf.messages import PageContent
 from deepcompress_dagster.pdf.worker import handlers
 from deepcompress_dagster.pipeline import tables
 from deepcompress_dagster.pipeline.blocks import Block, with_room
 from deepcompress_dagster.pipeline.figures import CHART, DIAGRAM, PHOTO, UNKNOWN
-from deepcompress_dagster.pipeline.layout import Area, detected_areas, mend, page_sized
+from deepcompress_dagster.pipeline.layout import (
+    Area,
+    detected_areas,
+    page_sized,
+    postprocess_layout,
+)
 from deepcompress_dagster.pipeline.lines import assign, in_rows, layer_lines
 from deepcompress_dagster.pipeline.page import PageView
-from deepcompress_dagster.pipeline.page_rotation import Frame
+from deepcompress_dagster.pipeline.page_rotation import PageRotation
 from deepcompress_dagster.pipeline.parse import Parser
 from deepcompress_dagster.pipeline.tables import Grid
-from deepcompress_dagster.pipeline.text_layer import InkMap, Judgement, judge
+from deepcompress_dagster.pipeline.text_layer import InkMap, TextLayerQuality, assess
 from deepcompress_dagster.records import (
     BBox,
     DocumentTask,
@@ -83,8 +88,8 @@ class Corpus:
         self.manifest: list[Record] = json.loads((folder / "manifest.json").read_text())[
             "documents"
         ]
-        self._workers = PdfWorkers(
-            workers=1, timeout_s=60, memory_mb=4096, max_pages=1000, slot_dir=work
+        self._workers = PdfClient(
+            workers=1, timeout_s=60, memory_mb=4096, max_pages=1000, buffer_dir=work
         )
 
     def __enter__(self) -> "Corpus":
@@ -153,9 +158,9 @@ class Corpus:
 def _view(content: PageContent, pixels: Image) -> PageView:
     scale = content.dpi / 72
     ink = InkMap(pixels, scale)
-    words = content.words if judge(content.words, _whole(content), ink).readable else ()
-    frame = Frame(content.width, content.height)
-    return PageView(content, frame, pixels, scale, tuple(layer_lines(words)), ink)
+    words = content.words if assess(content.words, _whole(content), ink).readable else ()
+    rotation = PageRotation(content.width, content.height)
+    return PageView(content, rotation, pixels, scale, tuple(layer_lines(words)), ink)
 
 
 def _whole(content: PageContent) -> BBox:
@@ -294,7 +299,7 @@ def _detected(
     settings: Settings, view: PageView, clock: Clock
 ) -> Iterator[tuple[str, Sequence[Area]]]:
     """What each model sees, and that mended with the text layer, as the pipeline does it."""
-    size = view.frame.upright_size
+    size = view.rotation.upright_size
     for name in embedded(Task.LAYOUT):
         model = predictor(settings, Task.LAYOUT, name)
         with clock.of(name, name + FUSED):
@@ -304,7 +309,7 @@ def _detected(
         areas = detected_areas(moved, view.scale, size, name)
         yield name, areas
         with clock.of(name + FUSED):
-            mended = mend(areas, view.lines, size)
+            mended = postprocess_layout(areas, view.lines, size)
         yield name + FUSED, mended
 
 
@@ -321,7 +326,7 @@ def _pymupdf_layout(file: Path, number: int, clock: Clock) -> list[Area]:
 
 
 def _region(area: Area, number: int, view: PageView) -> dict[str, Any]:
-    bbox = _fractions(area.bbox, view.frame.upright_size)
+    bbox = _fractions(area.bbox, view.rotation.upright_size)
     return {"page": number, "label": str(area.label), "bbox": bbox}
 
 
@@ -485,18 +490,18 @@ PAGES_JUDGED = 3
 
 def compare_judgement(corpus: Corpus) -> str:
     """Blocks of born-digital pages as they are and spoiled, and scans as they are."""
-    verdicts: dict[tuple[str, str], list[Judgement]] = defaultdict(list)
+    verdicts: dict[tuple[str, str], list[TextLayerQuality]] = defaultdict(list)
     for record in corpus.records("born-digital"):
         for number in range(1, min(PAGES_JUDGED, record["pages"]) + 1):
             view = corpus.page(record, number)
             for name, words, region, ink in _spoiled_blocks(view):
                 wanted = "usable" if name == "as they are" else "not usable"
-                verdicts[f"blocks, {name}", wanted].append(judge(words, region, ink))
+                verdicts[f"blocks, {name}", wanted].append(assess(words, region, ink))
     for record in corpus.records("scan"):
         view = corpus.page(record, 1)
         whole = _whole(view.content)
         verdicts["scans, whole pages", "not usable"].append(
-            judge(view.content.words, whole, view.ink)
+            assess(view.content.words, whole, view.ink)
         )
     lines = [
         [
@@ -512,7 +517,7 @@ def compare_judgement(corpus: Corpus) -> str:
     return markdown_table(["text layer", "n", "should be", "usable", "not usable", "why"], lines)
 
 
-def _reasons(found: Sequence[Judgement]) -> str:
+def _reasons(found: Sequence[TextLayerQuality]) -> str:
     counts = Counter(verdict.reason for verdict in found if not verdict.usable)
     return ", ".join(f"{reason} {n}" for reason, n in counts.most_common()) or "-"
 
@@ -677,7 +682,7 @@ def _kinds(
     ]
     assets = ("text", "figures") if regions else ("layouts", "figures")
     stored = None if regions is None else lambda name, page: regions.get((name, page), ())
-    with Parser(corpus.settings, slot_dir=work) as parser:
+    with Parser(corpus.settings, buffer_dir=work) as parser:
         return {
             (event.document_id, event.page.page_number, figure.region_id): figure.kind
             for event in parser.parse(jobs, assets, stored)

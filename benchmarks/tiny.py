@@ -82,7 +82,7 @@ class TinyGpu(GpuResource):
     """Hands out the parser with tiny models."""
 
     def parser(self, settings: Settings) -> Parser:
-        return TinyParser(settings, slot_dir=settings.data_dir / "tmp" / "slots")
+        return TinyParser(settings, buffer_dir=settings.data_dir / "tmp" / "slots")
 
     def model_loads(self) -> Mapping[str, int]:
         return {}

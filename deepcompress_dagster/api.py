@@ -106,8 +106,8 @@ def _run(task: DocumentTask, warehouse: "Warehouse", settings: Settings) -> int:
 
     versions = code_versions(settings)
     opened: list[DocumentOpened] = []
-    slots = warehouse.image_dir(task.document_id).parent / ".slots"
-    with Parser(settings, slot_dir=slots) as parser, closing(parser.parse([task])) as stream:
+    buffers = warehouse.image_dir(task.document_id).parent / ".buffers"
+    with Parser(settings, buffer_dir=buffers) as parser, closing(parser.parse([task])) as stream:
         for event in stream:
             if isinstance(event, DocumentOpened):
                 opened.append(event)

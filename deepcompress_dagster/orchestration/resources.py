@@ -78,7 +78,7 @@ class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         cache.configure(
             memory_fraction=settings.gpu_memory_fraction, lock_dir=settings.data_dir / "locks"
         )
-        return Parser(settings, slot_dir=settings.data_dir / "tmp" / "slots", cache=cache)
+        return Parser(settings, buffer_dir=settings.data_dir / "tmp" / "pixels", cache=cache)
 
     def model_loads(self) -> Mapping[str, int]:
         """How often each model was loaded since this process started."""

@@ -22,7 +22,7 @@ from deepcompress_dagster.pdf.errors import (
     OpenTimeout,
     OutOfMemory,
     PageTimeout,
-    SlotFull,
+    PixelBufferFull,
     WorkerDied,
 )
 from deepcompress_dagster.pdf.messages import (
@@ -32,7 +32,7 @@ from deepcompress_dagster.pdf.messages import (
     PageImage,
     RenderRequest,
 )
-from deepcompress_dagster.pdf.pixel_buffers import Slot, SlotStore
+from deepcompress_dagster.pdf.pixel_buffers import PixelBuffer, PixelBufferStore
 from deepcompress_dagster.pdf.pool import TaskTimeout, WorkerPool
 from deepcompress_dagster.records import BBox
 
@@ -47,11 +47,11 @@ _image_numbers = itertools.count(1)
 class RenderedPage:
     """A page's content, and its pixels until they are released."""
 
-    def __init__(self, content: PageContent, slot: Slot, store: SlotStore) -> None:
+    def __init__(self, content: PageContent, buffer: PixelBuffer, store: PixelBufferStore) -> None:
         self.content = content
-        self._slot = slot
+        self._buffer = buffer
         self._store = store
-        self._pixels: npt.NDArray[np.uint8] | None = slot.pixels(
+        self._pixels: npt.NDArray[np.uint8] | None = buffer.pixels(
             content.pixel_height, content.pixel_width
         )
 
@@ -66,9 +66,9 @@ class RenderedPage:
         return self._pixels
 
     def release(self) -> None:
-        """Give the slot to another page; the second time does nothing."""
+        """Give the buffer to another page; the second time does nothing."""
         self._pixels = None
-        self._store.give_back(self._slot)
+        self._store.give_back(self._buffer)
 
     def __enter__(self) -> "RenderedPage":
         return self
@@ -82,10 +82,10 @@ class RenderedPage:
         self.release()
 
 
-class PdfWorkers:
+class PdfClient:
     """Opens and renders PDFs in processes that may crash, hang or balloon at no one else's cost.
 
-    A context manager; ``close`` leaves no process, slot or temporary file.
+    A context manager; ``close`` leaves no process, buffer or temporary file.
     """
 
     def __init__(
@@ -95,12 +95,12 @@ class PdfWorkers:
         timeout_s: float,
         memory_mb: int,
         max_pages: int,
-        slot_dir: Path,
+        buffer_dir: Path,
         document_timeout_s: float = math.inf,
     ) -> None:
         """``timeout_s`` is the deadline of each call, ``memory_mb`` what a worker may take (Linux).
 
-        A worker is replaced after ``max_pages`` calls. ``slot_dir`` holds pixels where shared
+        A worker is replaced after ``max_pages`` calls. ``buffer_dir`` holds pixels where shared
         memory is short. A document on which calls that died or missed their deadline took
         ``document_timeout_s`` in all is given up. Workers start when they are first needed.
         """
@@ -110,9 +110,9 @@ class PdfWorkers:
         self._pool = WorkerPool(
             workers=workers, timeout_s=timeout_s, memory_mb=memory_mb, max_tasks=max_pages
         )
-        self.slots = SlotStore(slot_dir)
+        self.buffers = PixelBufferStore(buffer_dir)
 
-    def __enter__(self) -> "PdfWorkers":
+    def __enter__(self) -> "PdfClient":
         return self
 
     def __exit__(
@@ -131,7 +131,7 @@ class PdfWorkers:
     @property
     def slots_in_use(self) -> int:
         """Rendered pages that were not released."""
-        return self.slots.in_use
+        return self.buffers.in_use
 
     def open(
         self, path: Path, passwords: tuple[str, ...] = (), *, max_pages: int = DEFAULT_MAX_PAGES
@@ -161,17 +161,17 @@ class PdfWorkers:
         OutOfMemory, NoRoom, WorkerDied, or what ``open`` raises.
         """
         image = _page_image(image_path, jpeg_quality)
-        slot = self.slots.take()
+        buffer = self.buffers.take()
         try:
             try:
-                content = self._render(path, passwords, page_number, dpi, max_pixels, slot, image)
-            except SlotFull:
-                self.slots.give_back(slot, keep=False)
-                slot = self.slots.take(on_disk=True)
-                content = self._render(path, passwords, page_number, dpi, max_pixels, slot, image)
-            return RenderedPage(content, slot, self.slots)
+                content = self._render(path, passwords, page_number, dpi, max_pixels, buffer, image)
+            except PixelBufferFull:
+                self.buffers.give_back(buffer, keep=False)
+                buffer = self.buffers.take(on_disk=True)
+                content = self._render(path, passwords, page_number, dpi, max_pixels, buffer, image)
+            return RenderedPage(content, buffer, self.buffers)
         except BaseException:
-            self.slots.give_back(slot)
+            self.buffers.give_back(buffer)
             if image is not None:
                 image.temporary.unlink(missing_ok=True)
             raise
@@ -199,9 +199,9 @@ class PdfWorkers:
         self._pool.interrupt()
 
     def close(self) -> None:
-        """End the workers and remove the slots; calls under way raise PoolClosed."""
+        """End the workers and remove the buffers; calls under way raise PoolClosed."""
         self._pool.close()
-        self.slots.close()
+        self.buffers.close()
 
     def _render(
         self,
@@ -210,10 +210,10 @@ class PdfWorkers:
         page_number: int,
         dpi: float,
         max_pixels: int,
-        slot: Slot,
+        buffer: PixelBuffer,
         image: PageImage | None,
     ) -> PageContent:
-        request = RenderRequest(page_number, dpi, max_pixels, slot.path, image)
+        request = RenderRequest(page_number, dpi, max_pixels, buffer.path, image)
         label = f"page {page_number}"
         content: PageContent = self._call(label, "render_page", path, passwords, request)
         return content

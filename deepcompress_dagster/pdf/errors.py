@@ -83,8 +83,8 @@ class NoRoom(PdfError):
     transient = True
 
 
-class SlotFull(NoRoom):
-    """The pixels of a page do not fit where its slot lies."""
+class PixelBufferFull(NoRoom):
+    """The pixels of a page do not fit where its buffer lies."""
 
 
 class OpenTimeout(PdfError):

@@ -92,7 +92,7 @@ class RenderRequest:
     page_number: int
     dpi: float
     max_pixels: int
-    slot: Path | None
+    buffer: Path | None
     """Receives the pixels: RGB, one byte a channel, row by row, no padding. None: nobody asks."""
     image: PageImage | None = None
 

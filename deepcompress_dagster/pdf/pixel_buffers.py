@@ -1,9 +1,9 @@
-"""Pixel slots: files in memory through which rendered pages come from workers to the parent.
+"""Pixel buffers: files in memory through which rendered pages come from workers to the parent.
 
-The parent owns the slots and counts them; a worker is told a slot's path, writes the pixels and
-forgets it. Slots are mapped once and used again for page after page, so that pages are not faulted
-in anew. Each store keeps its slots in a folder named after its process, with a lock that ends with
-the process; a store removes the folders of the dead when it starts.
+The parent owns the buffers and counts them; a worker is told a buffer's path, writes the pixels
+and forgets it. Buffers are mapped once and used again for page after page, so that pages are not
+faulted in anew. Each store keeps its buffers in a folder named after its process, with a lock that
+ends with the process; a store removes the folders of the dead when it starts.
 """
 
 import fcntl
@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 SHARED_MEMORY = Path("/dev") / "shm"
-"""Memory as files on Linux; elsewhere slots lie on disk."""
+"""Memory as files on Linux; elsewhere buffers lie on disk."""
 
 MIN_SHARED_MEMORY = 256 * 2**20
-"""Free bytes of shared memory below which slots lie on disk; Docker's default is 64 MB in all."""
+"""Free bytes of shared memory below which buffers lie on disk; Docker's default is 64 MB in all."""
 
 KEEP_BYTES = 64 * 2**20
-"""Free slots are kept for use again up to this sum; a page of A4 takes 6 MB at 144 dpi."""
+"""Free buffers are kept for use again up to this sum; a page of A4 takes 6 MB at 144 dpi."""
 
 PREFIX = "deepcompress-"
 
@@ -34,7 +34,7 @@ _store_numbers = itertools.count(1)
 
 
 @dataclass(eq=False)
-class Slot:
+class PixelBuffer:
     """A file for the pixels of one page, and the parent's mapping of it."""
 
     path: Path
@@ -60,91 +60,91 @@ class Slot:
         self.path.unlink(missing_ok=True)
 
 
-class SlotStore:
-    """The slots of one process. Thread-safe."""
+class PixelBufferStore:
+    """The buffers of one process. Thread-safe."""
 
-    def __init__(self, slot_dir: Path, *, shared_memory: Path = SHARED_MEMORY) -> None:
-        """``slot_dir`` is used where ``shared_memory`` is missing or short of room."""
-        self._slot_dir = slot_dir
+    def __init__(self, buffer_dir: Path, *, shared_memory: Path = SHARED_MEMORY) -> None:
+        """``buffer_dir`` is used where ``shared_memory`` is missing or short of room."""
+        self._buffer_dir = buffer_dir
         self._shared_memory = shared_memory
         self._guard = threading.Lock()
         self._folders: dict[Path, _Folder] = {}
-        self._free: list[Slot] = []
-        self._in_use: set[Slot] = set()
+        self._free: list[PixelBuffer] = []
+        self._in_use: set[PixelBuffer] = set()
         self._numbers = itertools.count(1)
         self._closed = False
-        for base in (shared_memory, slot_dir):
+        for base in (shared_memory, buffer_dir):
             remove_stale(base)
 
     @property
     def in_use(self) -> int:
-        """Slots that are taken and not given back."""
+        """Buffers that are taken and not given back."""
         return len(self._in_use)
 
-    def take(self, *, on_disk: bool = False) -> Slot:
-        """A slot, used before where there is one; ``on_disk`` asks for a new one in ``slot_dir``.
+    def take(self, *, on_disk: bool = False) -> PixelBuffer:
+        """A buffer, used before where there is one; ``on_disk`` asks for one in ``buffer_dir``.
 
         Raises RuntimeError after ``close``, OSError where no file can be made.
         """
         with self._guard:
             if self._closed:
-                raise RuntimeError("the slot store is closed")
-            slot = None if on_disk else self._largest_free()
-            if slot is None:
-                slot = self._new(self._slot_dir if on_disk else self._base())
-            self._in_use.add(slot)
-            return slot
+                raise RuntimeError("the buffer store is closed")
+            buffer = None if on_disk else self._largest_free()
+            if buffer is None:
+                buffer = self._new(self._buffer_dir if on_disk else self._base())
+            self._in_use.add(buffer)
+            return buffer
 
-    def give_back(self, slot: Slot, *, keep: bool = True) -> None:
-        """Free a slot for another page, or remove it; the second time does nothing."""
+    def give_back(self, buffer: PixelBuffer, *, keep: bool = True) -> None:
+        """Free a buffer for another page, or remove it; the second time does nothing."""
         with self._guard:
-            if slot not in self._in_use:
+            if buffer not in self._in_use:
                 return
-            self._in_use.remove(slot)
+            self._in_use.remove(buffer)
             kept = sum(other.size for other in self._free)
-            if keep and not self._closed and kept + slot.size <= KEEP_BYTES:
-                self._free.append(slot)
+            if keep and not self._closed and kept + buffer.size <= KEEP_BYTES:
+                self._free.append(buffer)
             else:
-                slot.remove()
+                buffer.remove()
 
     def close(self) -> None:
-        """Remove all slots, also those in use: views that exist stay valid."""
+        """Remove all buffers, also those in use: views that exist stay valid."""
         with self._guard:
             self._closed = True
-            for slot in (*self._free, *self._in_use):
-                slot.remove()
+            for buffer in (*self._free, *self._in_use):
+                buffer.remove()
             self._free.clear()
             self._in_use.clear()
             for folder in self._folders.values():
                 folder.close()
             self._folders.clear()
 
-    def _largest_free(self) -> Slot | None:
+    def _largest_free(self) -> PixelBuffer | None:
         if not self._free:
             return None
-        slot = max(self._free, key=lambda slot: slot.size)
-        self._free.remove(slot)
-        return slot
+        buffer = max(self._free, key=lambda buffer: buffer.size)
+        self._free.remove(buffer)
+        return buffer
 
     def _base(self) -> Path:
         try:
             free = shutil.disk_usage(self._shared_memory).free
         except OSError:
-            return self._slot_dir
+            return self._buffer_dir
         writable = os.access(self._shared_memory, os.W_OK | os.X_OK)
-        return self._shared_memory if writable and free >= MIN_SHARED_MEMORY else self._slot_dir
+        return self._shared_memory if writable and free >= MIN_SHARED_MEMORY else self._buffer_dir
 
-    def _new(self, base: Path) -> Slot:
+    def _new(self, base: Path) -> PixelBuffer:
         folder = self._folders.get(base)
         if folder is None:
             folder = self._folders[base] = _Folder(base)
-        slot = Slot(folder.path / f"{next(self._numbers)}.slot")
-        slot.path.touch(mode=0o600, exist_ok=False)
-        return slot
+        buffer = PixelBuffer(folder.path / f"{next(self._numbers)}.buffer")
+        buffer.path.touch(mode=0o600, exist_ok=False)
+        return buffer
 
 
 class _Folder:
-    """A folder of slots with a lock that ends with this process; removed on exit at the latest."""
+    """A folder of buffers, its lock held by this process; removed on exit at the latest."""
 
     def __init__(self, base: Path) -> None:
         self.path = base / f"{PREFIX}{os.getpid()}-{next(_store_numbers)}"
@@ -164,7 +164,7 @@ def _remove_own(folder: Path, owner: int) -> None:
 
 
 def remove_stale(base: Path) -> None:
-    """Remove the slot folders in ``base`` whose processes are dead.
+    """Remove the buffer folders in ``base`` whose processes are dead.
 
     A folder goes when no process has the id in its name (ids are seen within a container) and its
     lock is free (seen across containers that share the memory).

@@ -15,20 +15,20 @@ from deepcompress_dagster.pipeline.captions import (
     match_captions,
 )
 from deepcompress_dagster.pipeline.code import is_code, preformatted
-from deepcompress_dagster.pipeline.lines import Line, in_rows, join_lines, same_row
-from deepcompress_dagster.pipeline.page_rotation import Frame
+from deepcompress_dagster.pipeline.lines import PageLine, in_rows, join_lines, same_row
+from deepcompress_dagster.pipeline.page_rotation import PageRotation
 from deepcompress_dagster.records import BBox, Label, Region, TextBlock, TextLine, Word, union
 
-LEDGER_LABELS = (Label.TEXT, Label.LIST_ITEM)
+COLUMN_LABELS = (Label.TEXT, Label.LIST_ITEM)
 
 SHORT_ENTRY = 16.0
 """Characters of a line, on average, up to which a column holds entries (prices, quantities, page
 numbers) and not prose."""
 
-LEDGER_ROWS = 0.8
+SHARED_ROWS = 0.8
 """Share of a column's lines that stand in the same rows as lines of the column beside it."""
 
-MIN_LEDGER_LINES = 2
+MIN_COLUMN_LINES = 2
 """Lines of a column of entries, at least, where the rows are told by geometry alone."""
 
 BESIDE = 0.3
@@ -41,7 +41,7 @@ class Block:
 
     region: Region
     bbox: BBox
-    lines: tuple[Line, ...]
+    lines: tuple[PageLine, ...]
     model: str
 
     @property
@@ -61,35 +61,35 @@ class Block:
         return preformatted(self.lines) if self.is_code else join_lines(self.lines)
 
 
-def with_ledgers(blocks: Sequence[Block]) -> list[Block]:
+def merge_entry_columns(blocks: Sequence[Block]) -> list[Block]:
     """Blocks in which columns of entries are put together with the column that they belong to.
 
     A layout model sees the items and the prices of a receipt as two columns; they are read row by
     row. Two columns of prose are left alone: the lines of both are long.
     """
     merged = list(blocks)
-    while pair := next((p for p in permutations(merged, 2) if _is_ledger(*p)), None):
+    while pair := next((p for p in permutations(merged, 2) if _is_entry_column(*p)), None):
         entries, other = pair
         merged.remove(entries)
         merged[merged.index(other)] = _put_together(entries, other)
     return merged
 
 
-def _is_ledger(entries: Block, other: Block) -> bool:
+def _is_entry_column(entries: Block, other: Block) -> bool:
     """Whether ``entries`` are short and stand in the rows of ``other``, beside its lines."""
-    if entries.label not in LEDGER_LABELS or other.label not in LEDGER_LABELS:
+    if entries.label not in COLUMN_LABELS or other.label not in COLUMN_LABELS:
         return False
     if (_mean_length(other), entries.bbox.x0) < (_mean_length(entries), other.bbox.x0):
         return False
     if entries.bbox.y0 >= other.bbox.y1 or entries.bbox.y1 <= other.bbox.y0:
         return False
     numbered = all(line.row >= 0 for line in entries.lines)
-    enough = len(entries.lines) >= (1 if numbered else MIN_LEDGER_LINES)
+    enough = len(entries.lines) >= (1 if numbered else MIN_COLUMN_LINES)
     if not enough or _mean_length(entries) > SHORT_ENTRY:
         return False
     mates = [[line for line in other.lines if same_row(line, entry)] for entry in entries.lines]
     paired = sum(bool(row) for row in mates)
-    return paired >= LEDGER_ROWS * len(entries.lines) and not any(
+    return paired >= SHARED_ROWS * len(entries.lines) and not any(
         _overlap(entry.bbox, mate.bbox) > BESIDE * min(entry.bbox.width, mate.bbox.width)
         for entry, row in zip(entries.lines, mates, strict=True)
         for mate in row
@@ -136,7 +136,7 @@ def captions_of(blocks: Sequence[Block]) -> dict[str, str]:
     return {target: text[caption] for target, caption in matched.items() if text.get(caption)}
 
 
-def text_row(block: Block, frame: Frame) -> TextBlock | None:
+def text_row(block: Block, rotation: PageRotation) -> TextBlock | None:
     """The row of a block of text; None for tables, pictures and blocks without text."""
     region, lines = block.region, block.lines
     if region.label in DESCRIBED or not block.text:
@@ -149,14 +149,16 @@ def text_row(block: Block, frame: Frame) -> TextBlock | None:
         page_number=region.page_number,
         region_id=region.region_id,
         label=region.label,
-        bbox=frame.displayed(block.bbox),
+        bbox=rotation.displayed(block.bbox),
         reading_order=region.reading_order,
         heading_level=None,
         content=block.text,
         source=lines[0].source,
         confidence=round(confidence, 4),
         lines=tuple(
-            TextLine(frame.displayed(line.bbox), line.text, round(line.confidence, 4), line.style)
+            TextLine(
+                rotation.displayed(line.bbox), line.text, round(line.confidence, 4), line.style
+            )
             for line in lines
         ),
         model=block.model,

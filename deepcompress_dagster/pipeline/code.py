@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from deepcompress_dagster.pipeline.lines import Line, in_rows, rows_of
+from deepcompress_dagster.pipeline.lines import PageLine, in_rows, rows_of
 from deepcompress_dagster.records import BBox, Label, union
 
 CODE_LABELS = (Label.TEXT, Label.LIST_ITEM, Label.FORMULA)
@@ -18,7 +18,7 @@ INDENT = 0.5
 """Font sizes by which a single line of code stands in from the prose around it; a line that does
 not is a name or a path in a paragraph."""
 
-LINE_GAP = 1.6
+CODE_LINE_GAP = 1.6
 """Line heights between the lines of one piece of code, at most: one blank line."""
 
 
@@ -27,7 +27,7 @@ class Piece:
     """Lines of one kind: those of one area, or a part of them. ``source`` is the area's index."""
 
     source: int
-    lines: tuple[Line, ...]
+    lines: tuple[PageLine, ...]
     is_code: bool
 
     @property
@@ -35,12 +35,12 @@ class Piece:
         return union(line.bbox for line in self.lines)
 
 
-def is_code(lines: Sequence[Line]) -> bool:
+def is_code(lines: Sequence[PageLine]) -> bool:
     """Whether all lines are in monospace type."""
     return bool(lines) and all(line.monospace for line in lines)
 
 
-def split_code(source: int, lines: Sequence[Line]) -> list[Piece]:
+def split_code(source: int, lines: Sequence[PageLine]) -> list[Piece]:
     """The lines of an area in reading order as pieces: prose and code in turn."""
     ordered = in_rows(lines)
     left = min(line.bbox.x0 for line in ordered)
@@ -84,10 +84,10 @@ def _goes_on(above: Piece, below: Piece) -> bool:
             line.block for line in below.lines
         )
     aligned = min(first.x1, second.x1) - max(first.x0, second.x0) > -4 * height
-    return aligned and second.y0 - first.y1 <= LINE_GAP * height
+    return aligned and second.y0 - first.y1 <= CODE_LINE_GAP * height
 
 
-def preformatted(lines: Sequence[Line]) -> str:
+def preformatted(lines: Sequence[PageLine]) -> str:
     """The lines as typed: one row a line, blanks where the page has them.
 
     Monospace type has one width of character: the mean over the lines.

@@ -23,10 +23,10 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from deepcompress_dagster.models.predictor import FigureContent, Image
-from deepcompress_dagster.pipeline.lines import Line
+from deepcompress_dagster.pipeline.lines import PageLine
 from deepcompress_dagster.records import BBox, Word
 
-Tick: TypeAlias = tuple[float, float]
+AxisTick: TypeAlias = tuple[float, float]
 """Place along the axis, points, and value."""
 
 UNKNOWN = "unknown"
@@ -106,7 +106,7 @@ class FigureJob:
     path: Path
     quality: int
     bbox: BBox
-    lines: tuple[Line, ...]
+    lines: tuple[PageLine, ...]
     vector_paths: int
 
     @property
@@ -203,7 +203,7 @@ def _has_axis(words: Sequence[Word]) -> bool:
     return any(_is_scale(sorted(set(ticks))) for ticks in _rows_and_columns(numbers))
 
 
-def _rows_and_columns(numbers: Sequence[tuple[BBox, float]]) -> Iterator[list[Tick]]:
+def _rows_and_columns(numbers: Sequence[tuple[BBox, float]]) -> Iterator[list[AxisTick]]:
     """For each number those in its row and those in its column."""
     for box, _ in numbers:
         slack = 0.5 * box.height
@@ -212,14 +212,14 @@ def _rows_and_columns(numbers: Sequence[tuple[BBox, float]]) -> Iterator[list[Ti
         yield [(b.center[1], v) for b, v in numbers if abs(b.x1 - box.x1) <= slack]
 
 
-def _is_scale(ticks: Sequence[Tick]) -> bool:
+def _is_scale(ticks: Sequence[AxisTick]) -> bool:
     """Whether enough neighbours among ``ticks`` lie on one line that rises or falls."""
     needed = min(MIN_TICKS, max(MIN_TICKS - 1, len(ticks)))
     runs = (ticks[start : start + needed] for start in range(len(ticks) - needed + 1))
     return any(_on_a_line(run) for run in runs)
 
 
-def _on_a_line(ticks: Sequence[Tick]) -> bool:
+def _on_a_line(ticks: Sequence[AxisTick]) -> bool:
     """Whether the value goes by the place: each step is as steep as all of them."""
     places, values = np.diff(np.array(ticks), axis=0).T
     if values.sum() == 0 or places.min() <= 0:

@@ -1,4 +1,4 @@
-"""The regions of a page: what the layout model found, mended with the text layer, in order."""
+"""The regions of a page: what the layout model found, corrected by the text layer, in order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,8 +8,8 @@ import numpy as np
 from deepcompress_dagster.models.predictor import Detection, Image
 from deepcompress_dagster.pipeline.captions import CAPTION_LIKE, DESCRIBED, is_caption
 from deepcompress_dagster.pipeline.code import CODE_LABELS, join_code, split_code
-from deepcompress_dagster.pipeline.lines import Line, assign, cluster, in_rows, join_lines
-from deepcompress_dagster.pipeline.page_rotation import Frame
+from deepcompress_dagster.pipeline.lines import PageLine, assign, cluster, in_rows, join_lines
+from deepcompress_dagster.pipeline.page_rotation import PageRotation
 from deepcompress_dagster.pipeline.reading_order import reading_order
 from deepcompress_dagster.records import BBox, Label, Region, region_id, union
 
@@ -39,7 +39,7 @@ _CONTAINERS = (Label.TABLE, Label.PICTURE)
 
 @dataclass(frozen=True)
 class Area:
-    """A region in the upright frame, before it gets its identity and its place."""
+    """A region in the upright rotation, before it gets its identity and its place."""
 
     label: Label
     bbox: BBox
@@ -79,7 +79,9 @@ def detected_areas(
     return [area for area in areas if area.bbox.width >= 1 and area.bbox.height >= 1]
 
 
-def mend(areas: Sequence[Area], lines: Sequence[Line], size: tuple[float, float]) -> list[Area]:
+def postprocess_layout(
+    areas: Sequence[Area], lines: Sequence[PageLine], size: tuple[float, float]
+) -> list[Area]:
     """Areas without doubles, and with areas for lines that the model overlooked.
 
     A picture that is really a scanned page full of text is dropped; areas inside a table or
@@ -96,8 +98,8 @@ def mend(areas: Sequence[Area], lines: Sequence[Line], size: tuple[float, float]
 
 
 def _with_code(
-    areas: Sequence[Area], owned: Sequence[list[Line]]
-) -> tuple[list[Area], list[list[Line]]]:
+    areas: Sequence[Area], owned: Sequence[list[PageLine]]
+) -> tuple[list[Area], list[list[PageLine]]]:
     """Areas and their lines, with every piece of code in one area of text."""
     may_be_code = [
         area.label in CODE_LABELS and bool(own) for area, own in zip(areas, owned, strict=True)
@@ -120,7 +122,7 @@ def _with_code(
     return [area for _, area, _ in kept], [own for _, _, own in kept]
 
 
-def _with_captions(areas: Sequence[Area], owned: Sequence[Sequence[Line]]) -> list[Area]:
+def _with_captions(areas: Sequence[Area], owned: Sequence[Sequence[PageLine]]) -> list[Area]:
     """Areas in which text that names a table or figure beside it is a caption."""
     described = [area.bbox for area in areas if area.label in DESCRIBED]
     return [
@@ -131,12 +133,12 @@ def _with_captions(areas: Sequence[Area], owned: Sequence[Sequence[Line]]) -> li
     ]
 
 
-def grown_areas(orphans: Sequence[Line]) -> list[Area]:
+def grown_areas(orphans: Sequence[PageLine]) -> list[Area]:
     """One text area around each cluster of lines that no area owns."""
     return _grown(cluster(orphans))
 
 
-def _grown(groups: Sequence[Sequence[Line]]) -> list[Area]:
+def _grown(groups: Sequence[Sequence[PageLine]]) -> list[Area]:
     return [
         Area(Label.TEXT, union(line.bbox for line in group).rounded(), 0.0, CLUSTER_MODEL)
         for group in groups
@@ -144,7 +146,7 @@ def _grown(groups: Sequence[Sequence[Line]]) -> list[Area]:
 
 
 def _without_scans(
-    areas: Sequence[Area], lines: Sequence[Line], size: tuple[float, float]
+    areas: Sequence[Area], lines: Sequence[PageLine], size: tuple[float, float]
 ) -> list[Area]:
     page = BBox(0, 0, *size)
 
@@ -156,7 +158,7 @@ def _without_scans(
     return [area for area in areas if not is_scan(area)]
 
 
-def shows_a_document(picture: BBox, lines: Sequence[Line]) -> bool:
+def shows_a_document(picture: BBox, lines: Sequence[PageLine]) -> bool:
     """Whether the ``lines`` in a picture are to be read for themselves: it is a photo of a page.
 
     A figure with labels has few, short ones.
@@ -199,8 +201,8 @@ def _is_nested(first: BBox, second: BBox) -> bool:
 
 
 def _without_echoes(
-    areas: Sequence[Area], owned: Sequence[list[Line]], lines: Sequence[Line]
-) -> tuple[list[Area], list[list[Line]]]:
+    areas: Sequence[Area], owned: Sequence[list[PageLine]], lines: Sequence[PageLine]
+) -> tuple[list[Area], list[list[PageLine]]]:
     """Areas and their lines, without areas over lines that all belong to others."""
     pairs = [
         (area, mine)
@@ -210,18 +212,20 @@ def _without_echoes(
     return [area for area, _ in pairs], [mine for _, mine in pairs]
 
 
-def _is_echo(area: Area, lines: Sequence[Line]) -> bool:
+def _is_echo(area: Area, lines: Sequence[PageLine]) -> bool:
     return sum(line.bbox.intersection(area.bbox) for line in lines) >= ECHO_TEXT * area.bbox.area
 
 
-def _fitted(area: Area, lines: Sequence[Line]) -> Area:
+def _fitted(area: Area, lines: Sequence[PageLine]) -> Area:
     """A text area grows around lines that stick out of it, so that its box holds its words."""
     if area.label in _CONTAINERS or not lines:
         return area
     return replace(area, bbox=union([area.bbox, *(line.bbox for line in lines)]).rounded())
 
 
-def ordered_regions(areas: Sequence[Area], page_number: int, frame: Frame) -> list[Region]:
+def ordered_regions(
+    areas: Sequence[Area], page_number: int, rotation: PageRotation
+) -> list[Region]:
     """Regions in reading order, numbered from 1, boxes on the page as displayed.
 
     Two areas with one identity (equal boxes) are one region: the better scored.
@@ -229,7 +233,7 @@ def ordered_regions(areas: Sequence[Area], page_number: int, frame: Frame) -> li
     regions: dict[str, Region] = {}
     for index in reading_order([area.bbox for area in areas]):
         area = areas[index]
-        bbox = frame.displayed(area.bbox)
+        bbox = rotation.displayed(area.bbox)
         identity = region_id(page_number, bbox)
         known = regions.get(identity)
         if known is None or known.score < area.score:

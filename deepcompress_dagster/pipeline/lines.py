@@ -10,7 +10,7 @@ from deepcompress_dagster.records import BBox, TextLine, TextSource, TextStyle, 
 REGION_SHARE = 0.5
 """A region owns a line when it covers at least half of it."""
 
-LINE_GAP = 0.9
+CLUSTER_GAP = 0.9
 """Lines further apart than this share of their height start a new cluster."""
 
 ROW_OVERLAP = 0.3
@@ -21,7 +21,7 @@ SIZE_STEP = 0.25
 
 
 @dataclass(frozen=True)
-class Line:
+class PageLine:
     """One line, box in upright points. ``block`` groups lines that the PDF keeps together.
 
     ``row`` numbers the rows of a page that was read as a whole, along its slant; -1 is unknown.
@@ -67,20 +67,20 @@ class Line:
         return bool(self.words) and all(word.monospace for word in self.words)
 
 
-def layer_lines(words: Sequence[Word]) -> list[Line]:
+def layer_lines(words: Sequence[Word]) -> list[PageLine]:
     """The lines of a text layer, as the PDF groups them."""
     lines = []
     for (block, _), group in groupby(words, key=lambda word: (word.block, word.line)):
         members = tuple(group)
         bbox = union(word.bbox for word in members)
-        lines.append(Line(bbox, members, TextSource.TEXT_LAYER, block=block))
+        lines.append(PageLine(bbox, members, TextSource.TEXT_LAYER, block=block))
     return lines
 
 
-def ocr_line(read: TextLine, words: Sequence[TextLine] = ()) -> Line:
+def ocr_line(read: TextLine, words: Sequence[TextLine] = ()) -> PageLine:
     """A line that OCR read; without the model's ``words`` they share its box by their length."""
     pieces = tuple(Word(word.bbox, word.text) for word in words) or _shared_out(read)
-    return Line(read.bbox, pieces, TextSource.OCR, read.confidence)
+    return PageLine(read.bbox, pieces, TextSource.OCR, read.confidence)
 
 
 def _shared_out(read: TextLine) -> tuple[Word, ...]:
@@ -95,12 +95,14 @@ def _shared_out(read: TextLine) -> tuple[Word, ...]:
     return tuple(words)
 
 
-def assign(lines: Iterable[Line], boxes: Sequence[BBox]) -> tuple[list[list[Line]], list[Line]]:
+def assign(
+    lines: Iterable[PageLine], boxes: Sequence[BBox]
+) -> tuple[list[list[PageLine]], list[PageLine]]:
     """Lines of each box, in their own order, and the lines that no box owns.
 
     A line over several boxes is split between them word by word.
     """
-    owned: list[list[Line]] = [[] for _ in boxes]
+    owned: list[list[PageLine]] = [[] for _ in boxes]
     orphans = []
     for line in lines:
         owner = _owner(line.bbox, boxes)
@@ -127,7 +129,7 @@ def _owner(bbox: BBox, boxes: Sequence[BBox]) -> int | None:
     return best
 
 
-def _split(line: Line, boxes: Sequence[BBox]) -> list[tuple[int | None, Line]]:
+def _split(line: PageLine, boxes: Sequence[BBox]) -> list[tuple[int | None, PageLine]]:
     pieces = []
     for index, group in groupby(line.words, key=lambda word: _owner(word.bbox, boxes)):
         words = tuple(group)
@@ -135,9 +137,9 @@ def _split(line: Line, boxes: Sequence[BBox]) -> list[tuple[int | None, Line]]:
     return pieces
 
 
-def cluster(lines: Sequence[Line]) -> list[list[Line]]:
+def cluster(lines: Sequence[PageLine]) -> list[list[PageLine]]:
     """Group lines that no region owns into paragraphs: same block, near, similar in size."""
-    clusters: list[list[Line]] = []
+    clusters: list[list[PageLine]] = []
     for line in lines:
         home = next((c for c in reversed(clusters) if _continues(c[-1], line)), None)
         if home is None:
@@ -147,24 +149,24 @@ def cluster(lines: Sequence[Line]) -> list[list[Line]]:
     return clusters
 
 
-def _continues(above: Line, below: Line) -> bool:
+def _continues(above: PageLine, below: PageLine) -> bool:
     if above.block != below.block or above.monospace != below.monospace:
         return False
     height = min(above.bbox.height, below.bbox.height)
     gap = below.bbox.y0 - above.bbox.y1
     overlap = min(above.bbox.x1, below.bbox.x1) - max(above.bbox.x0, below.bbox.x0)
     same_size = abs(above.font_size - below.font_size) <= SIZE_STEP * above.font_size
-    return -height <= gap <= LINE_GAP * height and overlap > 0 and same_size
+    return -height <= gap <= CLUSTER_GAP * height and overlap > 0 and same_size
 
 
-def in_rows(lines: Sequence[Line]) -> list[Line]:
+def in_rows(lines: Sequence[PageLine]) -> list[PageLine]:
     """Lines from top to bottom; those at one height from left to right."""
     return [line for row in rows_of(lines) for line in row]
 
 
-def rows_of(lines: Sequence[Line]) -> list[list[Line]]:
+def rows_of(lines: Sequence[PageLine]) -> list[list[PageLine]]:
     """Lines by the row that they stand in, from top to bottom, each row from left to right."""
-    rows: list[list[Line]] = []
+    rows: list[list[PageLine]] = []
     for line in sorted(lines, key=lambda line: (line.row, line.bbox.center[1], line.bbox.x0)):
         if rows and same_row(rows[-1][0], line):
             rows[-1].append(line)
@@ -173,7 +175,7 @@ def rows_of(lines: Sequence[Line]) -> list[list[Line]]:
     return [sorted(row, key=lambda line: line.bbox.x0) for row in rows]
 
 
-def same_row(first: Line, second: Line) -> bool:
+def same_row(first: PageLine, second: PageLine) -> bool:
     """Whether two lines stand beside each other: more than half of the lower one."""
     if first.row >= 0 and second.row >= 0:
         return first.row == second.row
@@ -181,12 +183,12 @@ def same_row(first: Line, second: Line) -> bool:
     return overlap > 0.5 * min(first.bbox.height, second.bbox.height)
 
 
-def numbered_rows(lines: Sequence[Line]) -> list[Line]:
+def numbered_rows(lines: Sequence[PageLine]) -> list[PageLine]:
     """Lines in reading order with the number of their row.
 
     A line is in the row of the line before it when it stands to the right of that, at its height.
     """
-    numbered: list[Line] = []
+    numbered: list[PageLine] = []
     for line in lines:
         row = 0
         if numbered:
@@ -203,7 +205,7 @@ HYPHENS = "-\u00ad\u2010"
 """Hyphen-minus, soft hyphen, hyphen."""
 
 
-def join_lines(lines: Sequence[Line]) -> str:
+def join_lines(lines: Sequence[PageLine]) -> str:
     """The text of a paragraph: lines joined by a blank, a word broken by a hyphen made whole."""
     text = ""
     for line in lines:

@@ -26,9 +26,9 @@ from deepcompress_dagster.pipeline import stages, tables
 from deepcompress_dagster.pipeline.blocks import (
     Block,
     captions_of,
+    merge_entry_columns,
     text_row,
     with_captions,
-    with_ledgers,
     with_room,
 )
 from deepcompress_dagster.pipeline.figures import FigureJob, crop
@@ -36,23 +36,23 @@ from deepcompress_dagster.pipeline.layout import (
     Area,
     detected_areas,
     grown_areas,
-    mend,
     ordered_regions,
     page_sized,
+    postprocess_layout,
     shows_a_document,
 )
 from deepcompress_dagster.pipeline.lines import (
-    Line,
+    PageLine,
     assign,
     in_rows,
     layer_lines,
     numbered_rows,
     ocr_line,
 )
-from deepcompress_dagster.pipeline.page_rotation import Frame
+from deepcompress_dagster.pipeline.page_rotation import PageRotation
 from deepcompress_dagster.pipeline.reading_order import between
 from deepcompress_dagster.pipeline.stages import Plan
-from deepcompress_dagster.pipeline.text_layer import BLANK, InkMap, judge
+from deepcompress_dagster.pipeline.text_layer import BLANK, InkMap, assess
 from deepcompress_dagster.records import (
     BBox,
     DocumentTask,
@@ -70,7 +70,7 @@ from deepcompress_dagster.records import (
     TextSource,
     region_id,
 )
-from deepcompress_dagster.streaming import Call, ItemFailed, Trace
+from deepcompress_dagster.streaming import Call, FlowTimings, ItemFailed
 
 MIN_FIGURE_TEXT_SIDE = 40.0
 """Points: a smaller picture is not read for inner text."""
@@ -108,7 +108,7 @@ class RuledTablesJob:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ModelOutput:
     """What a model stage returns: the result and the name of the model that gave it."""
 
     value: Any
@@ -120,10 +120,10 @@ class PageView:
     """The page seen upright: pixels, ``scale`` pixels a point, and the lines of its text layer."""
 
     content: PageContent
-    frame: Frame
+    rotation: PageRotation
     pixels: Image
     scale: float
-    lines: tuple[Line, ...]
+    lines: tuple[PageLine, ...]
     ink: InkMap
 
     def crop(self, box: BBox, margin: float = 0.0) -> Image:
@@ -154,14 +154,14 @@ class PageFlow:
         *,
         jpeg_quality: int,
         device: str,
-        trace: Trace,
+        timings: FlowTimings,
         locates_lines: bool = True,
     ) -> None:
         self._job = job
         self._plan = plan
         self._quality = jpeg_quality
         self._device = device
-        self._trace = trace
+        self._flow_timings = timings
         self._locates_lines = locates_lines
         self._rows = _Rows()
 
@@ -183,14 +183,14 @@ class PageFlow:
         areas = self._stored_areas(view)
         if areas is None:
             areas = yield from self._detect(view)
-            self._rows.regions = ordered_regions(areas, self._job.page_number, view.frame)
+            self._rows.regions = ordered_regions(areas, self._job.page_number, view.rotation)
         if not self._plan.reads_text:
             return
-        blocks = with_captions(with_ledgers((yield from self._read(view))))
+        blocks = with_captions(merge_entry_columns((yield from self._read(view))))
         captions = captions_of(blocks)
         if self._plan.selects("text"):
             self._rows.text = [
-                row for block in blocks if (row := text_row(block, view.frame)) is not None
+                row for block in blocks if (row := text_row(block, view.rotation)) is not None
             ]
         if self._plan.selects("tables"):
             yield from self._tables(view, blocks, captions)
@@ -203,17 +203,17 @@ class PageFlow:
         content = rendered.content
         turn = 0
         if _may_be_turned(content):
-            answer = yield from self._ask(Call(stages.ORIENTATION, rendered.pixels))
-            turn = _turn(answer.value) if answer else 0
-        frame = Frame(content.width, content.height, turn)
-        pixels = frame.upright_pixels(rendered.pixels)
+            output = yield from self._ask(Call(stages.ORIENTATION, rendered.pixels))
+            turn = _turn(output.value) if output else 0
+        rotation = PageRotation(content.width, content.height, turn)
+        pixels = rotation.upright_pixels(rendered.pixels)
         scale = content.dpi / 72
         ink = InkMap(pixels, scale)
-        words = frame.upright_words(content.words)
-        page = BBox(0, 0, *frame.upright_size)
-        trusted = judge(words, page, ink).readable
+        words = rotation.upright_words(content.words)
+        page = BBox(0, 0, *rotation.upright_size)
+        trusted = assess(words, page, ink).readable
         lines = tuple(layer_lines(words)) if trusted else ()
-        return PageView(content, frame, pixels, scale, lines, ink)
+        return PageView(content, rotation, pixels, scale, lines, ink)
 
     def _stored_areas(self, view: PageView) -> list[Area] | None:
         if self._job.stored is None:
@@ -221,25 +221,25 @@ class PageFlow:
         stored = self._job.stored(self._job.document.document_id, self._job.page_number)
         self._rows.regions = sorted(stored, key=lambda region: region.reading_order)
         return [
-            Area(region.label, view.frame.upright(region.bbox), region.score, region.model)
+            Area(region.label, view.rotation.upright(region.bbox), region.score, region.model)
             for region in self._rows.regions
         ]
 
     def _detect(self, view: PageView) -> Generator[Any, Any, list[Area]]:
         pixels, offset = page_sized(view.pixels, view.scale)
-        answer = yield from self._ask(Call(stages.LAYOUT, pixels))
-        if answer is None:
-            return mend([], view.lines, view.frame.upright_size)
-        detections = [replace(found, bbox=found.bbox.shifted(*offset)) for found in answer.value]
-        size = view.frame.upright_size
-        areas = detected_areas(detections, view.scale, size, answer.model)
-        return mend(areas, view.lines, size)
+        output = yield from self._ask(Call(stages.LAYOUT, pixels))
+        if output is None:
+            return postprocess_layout([], view.lines, view.rotation.upright_size)
+        detections = [replace(found, bbox=found.bbox.shifted(*offset)) for found in output.value]
+        size = view.rotation.upright_size
+        areas = detected_areas(detections, view.scale, size, output.model)
+        return postprocess_layout(areas, view.lines, size)
 
     # Reading
 
     def _read(self, view: PageView) -> Generator[Any, Any, list[Block]]:
         """The page's blocks with their lines, from the text layer where it can be trusted."""
-        boxes = [view.frame.upright(region.bbox) for region in self._rows.regions]
+        boxes = [view.rotation.upright(region.bbox) for region in self._rows.regions]
         owned, _ = assign(view.lines, boxes)
         blocks = [
             Block(region, box, tuple(in_rows(lines)), TextSource.TEXT_LAYER)
@@ -259,40 +259,40 @@ class PageFlow:
         if block.label is Label.PICTURE:
             large = min(block.bbox.width, block.bbox.height) >= MIN_FIGURE_TEXT_SIDE
             return large and not words and self._plan.selects("figures")
-        if judge(words, block.bbox, view.ink).usable:
+        if assess(words, block.bbox, view.ink).usable:
             return False
         neighbours = [word for other in blocks if other is not block for word in other.words]
-        return not judge(words, block.bbox, view.ink, neighbours).usable
+        return not assess(words, block.bbox, view.ink, neighbours).usable
 
     def _read_page(
         self, view: PageView, doubtful: Sequence[Block], trusted: Sequence[Block]
     ) -> Generator[Any, Any, list[Block]]:
         """Read the whole page; lines that no block owns become blocks of their own."""
-        answer = yield from self._ask(Call(stages.TEXT, TextCrop(view.pixels)))
-        if answer is None:
+        output = yield from self._ask(Call(stages.TEXT, TextCrop(view.pixels)))
+        if output is None:
             return list(doubtful)
         known = [line for block in trusted for line in block.lines]
         lines = [
             line
-            for line in numbered_rows(_ocr_lines(answer.value, view.scale, 0, 0))
+            for line in numbered_rows(_ocr_lines(output.value, view.scale, 0, 0))
             if not _is_covered(line, known)
         ]
-        blocks = [replace(block, lines=(), model=answer.model) for block in doubtful]
+        blocks = [replace(block, lines=(), model=output.model) for block in doubtful]
         owners = _without_documents(blocks, lines)
         owned, orphans = assign(lines, [blocks[i].bbox for i in owners])
         for i, mine in zip(owners, owned, strict=True):
             blocks[i] = replace(blocks[i], lines=tuple(mine))
-        return blocks + self._found_blocks(view, orphans, answer.model)
+        return blocks + self._found_blocks(view, orphans, output.model)
 
-    def _found_blocks(self, view: PageView, orphans: Sequence[Line], model: str) -> list[Block]:
+    def _found_blocks(self, view: PageView, orphans: Sequence[PageLine], model: str) -> list[Block]:
         areas = grown_areas(orphans)
-        fixed = [view.frame.upright(region.bbox) for region in self._rows.regions]
+        fixed = [view.rotation.upright(region.bbox) for region in self._rows.regions]
         places = between(fixed, [area.bbox for area in areas])
         owned, _ = assign(orphans, [area.bbox for area in areas])
         number = self._job.page_number
         blocks = []
         for area, place, lines in zip(areas, places, owned, strict=True):
-            box = view.frame.displayed(area.bbox)
+            box = view.rotation.displayed(area.bbox)
             region = Region(
                 number, region_id(number, box), area.label, box, area.score, place, area.model
             )
@@ -306,17 +306,17 @@ class PageFlow:
         by_cell = [b for b in doubtful if b.label is Label.TABLE and not self._locates_lines]
         wanted = [block for block in doubtful if block not in by_cell]
         calls = [Call(stages.TEXT, TextCrop(view.crop(block.bbox, margin=2))) for block in wanted]
-        answers = (yield calls) if calls else []
+        outputs = (yield calls) if calls else []
         blocks = by_cell
-        for block, answer in zip(wanted, answers, strict=True):
-            if isinstance(answer, ItemFailed):
-                self._record(answer)
+        for block, output in zip(wanted, outputs, strict=True):
+            if isinstance(output, ItemFailed):
+                self._record(output)
                 blocks.append(block)
             else:
                 origin = block.bbox.expanded(2)
                 x, y = max(0.0, origin.x0), max(0.0, origin.y0)
-                lines = _ocr_lines(answer.value, view.scale, x, y)
-                blocks.append(replace(block, lines=tuple(lines), model=answer.model))
+                lines = _ocr_lines(output.value, view.scale, x, y)
+                blocks.append(replace(block, lines=tuple(lines), model=output.model))
         return blocks
 
     # Tables
@@ -332,12 +332,12 @@ class PageFlow:
             if grid is None or not tables.is_certain(grid, block.lines)
         ]
         crops = [TableCrop(view.crop(wanted[i].bbox, margin=2)) for i in uncertain]
-        answers = (yield [Call(stages.TABLES, crop) for crop in crops]) if crops else []
-        for i, answer in zip(uncertain, answers, strict=True):
-            if isinstance(answer, ItemFailed):
-                self._record(answer)
+        outputs = (yield [Call(stages.TABLES, crop) for crop in crops]) if crops else []
+        for i, output in zip(uncertain, outputs, strict=True):
+            if isinstance(output, ItemFailed):
+                self._record(output)
             else:
-                modelled = tables.modelled_grid(answer.value, answer.model, wanted[i], view.scale)
+                modelled = tables.modelled_grid(output.value, output.model, wanted[i], view.scale)
                 if not wanted[i].lines and not self._locates_lines:
                     modelled = yield from self._read_cells(view, modelled)
                 modelled = tables.trimmed(modelled)
@@ -347,7 +347,7 @@ class PageFlow:
                 grid = tables.row_by_row(block.lines)
             if grid is not None and grid.n_rows and grid.n_columns:
                 caption = captions.get(block.region.region_id)
-                self._rows.tables.append(tables.table_row(block, grid, caption, view.frame))
+                self._rows.tables.append(tables.table_row(block, grid, caption, view.rotation))
 
     def _read_cells(self, view: PageView, grid: tables.Grid) -> Generator[Any, Any, tables.Grid]:
         """The grid with the text that was read of each cell that shows any ink."""
@@ -357,13 +357,13 @@ class PageFlow:
             if cell.bbox is not None and view.ink.share(cell.bbox) > BLANK
         }
         calls = [Call(stages.TEXT, TextCrop(view.crop(bbox))) for bbox in inked.values()]
-        answers = (yield calls) if calls else []
+        outputs = (yield calls) if calls else []
         cells = list(grid.cells)
-        for i, answer in zip(inked, answers, strict=True):
-            if isinstance(answer, ItemFailed):
-                self._record(answer)
+        for i, output in zip(inked, outputs, strict=True):
+            if isinstance(output, ItemFailed):
+                self._record(output)
             else:
-                text = " ".join(line.text for line in answer.value.lines)
+                text = " ".join(line.text for line in output.value.lines)
                 cells[i] = replace(cells[i], text=text)
         return replace(grid, cells=tuple(cells))
 
@@ -371,7 +371,7 @@ class PageFlow:
         self, view: PageView, wanted: Sequence[Block]
     ) -> Generator[Any, Any, list[tables.Grid | None]]:
         """What PyMuPDF's finder reads from lines and words; a scan or a turned page has neither."""
-        if not view.lines or view.frame.turn:
+        if not view.lines or view.rotation.turn:
             return [None] * len(wanted)
         boxes = tuple(block.bbox for block in wanted)
         found = yield from self._ask(Call(stages.RULED_TABLES, RuledTablesJob(self._job, boxes)))
@@ -389,12 +389,12 @@ class PageFlow:
         if not wanted:
             return
         jobs = [self._figure_job(view, block) for block in wanted]
-        answers = yield [Call(stages.FIGURES, job) for job in jobs]
-        for block, job, answer in zip(wanted, jobs, answers, strict=True):
-            if isinstance(answer, ItemFailed):
-                self._record(answer)
+        outputs = yield [Call(stages.FIGURES, job) for job in jobs]
+        for block, job, output in zip(wanted, jobs, outputs, strict=True):
+            if isinstance(output, ItemFailed):
+                self._record(output)
             else:
-                self._rows.figures.append(self._figure_row(block, job, answer, captions))
+                self._rows.figures.append(self._figure_row(block, job, output, captions))
 
     def _figure_job(self, view: PageView, block: Block) -> FigureJob:
         region = block.region
@@ -409,9 +409,9 @@ class PageFlow:
         )
 
     def _figure_row(
-        self, block: Block, job: FigureJob, answer: Answer, captions: dict[str, str]
+        self, block: Block, job: FigureJob, output: ModelOutput, captions: dict[str, str]
     ) -> Figure:
-        content: FigureContent = answer.value
+        content: FigureContent = output.value
         region = block.region
         return Figure(
             page_number=region.page_number,
@@ -423,13 +423,13 @@ class PageFlow:
             inner_text="\n".join(line.text for line in block.lines) or None,
             data=content.data,
             image_path=self._relative(job.path),
-            model=answer.model,
+            model=output.model,
         )
 
     # The record
 
     def _ask(self, call: Call) -> Generator[Any, Any, Any]:
-        """The stage's answer, or None with the failure on record."""
+        """The stage's output, or None with the failure on record."""
         try:
             return (yield call)
         except ItemFailed as failure:
@@ -498,7 +498,7 @@ class PageFlow:
         """Seconds by stage; a stage that the page passed several times is summed."""
         seconds: dict[str, float] = defaultdict(float)
         batches: dict[str, int] = defaultdict(int)
-        for entry in self._trace.entries:
+        for entry in self._flow_timings.entries:
             stage = stages.RECORDED_STAGE.get(entry.stage, entry.stage)
             seconds[stage] += entry.seconds
             batches[stage] = max(batches[stage], entry.batch_size)
@@ -542,7 +542,7 @@ def _may_be_turned(content: PageContent) -> bool:
 
 def _reads_whole_page(view: PageView, trusted: Sequence[Block], doubtful: Sequence[Block]) -> bool:
     if not view.lines:
-        return view.ink.share(BBox(0, 0, *view.frame.upright_size)) > 0
+        return view.ink.share(BBox(0, 0, *view.rotation.upright_size)) > 0
     unread = _text_area(doubtful)
     return unread > 0 and unread >= WHOLE_PAGE_SHARE * (unread + _text_area(trusted))
 
@@ -551,7 +551,7 @@ def _text_area(blocks: Sequence[Block]) -> float:
     return sum(block.bbox.area for block in blocks if block.label is not Label.PICTURE)
 
 
-def _without_documents(blocks: Sequence[Block], lines: Sequence[Line]) -> list[int]:
+def _without_documents(blocks: Sequence[Block], lines: Sequence[PageLine]) -> list[int]:
     """The blocks that own text: pictures that show a document leave it to be read for itself."""
     owned, _ = assign(lines, [block.bbox for block in blocks])
     return [
@@ -561,11 +561,11 @@ def _without_documents(blocks: Sequence[Block], lines: Sequence[Line]) -> list[i
     ]
 
 
-def _is_covered(line: Line, trusted: Sequence[Line]) -> bool:
+def _is_covered(line: PageLine, trusted: Sequence[PageLine]) -> bool:
     return any(line.bbox.coverage(other.bbox) > 0.5 for other in trusted)
 
 
-def _ocr_lines(read: ReadText, scale: float, x: float, y: float) -> list[Line]:
+def _ocr_lines(read: ReadText, scale: float, x: float, y: float) -> list[PageLine]:
     """Lines that a model read, from pixels of a crop at (x, y) points to upright points."""
 
     def placed(line: TextLine) -> TextLine:

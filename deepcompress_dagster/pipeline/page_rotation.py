@@ -9,7 +9,7 @@ from deepcompress_dagster.records import BBox, Word
 
 
 @dataclass(frozen=True)
-class Frame:
+class PageRotation:
     """A page of ``width`` x ``height`` points as displayed, its content turned clockwise.
 
     ``turn`` is 0, 90, 180 or 270 degrees. Everything between layout and the finished rows happens
@@ -39,7 +39,7 @@ class Frame:
     def displayed(self, box: BBox) -> BBox:
         """An upright box, on the page as displayed; rounded to 0.01 pt."""
         width, height = self.upright_size
-        back = Frame(width, height, (360 - self.turn) % 360)
+        back = PageRotation(width, height, (360 - self.turn) % 360)
         return back.upright(box).rounded()
 
     def upright_pixels(self, pixels: Image) -> Image:

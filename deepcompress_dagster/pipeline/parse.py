@@ -25,7 +25,7 @@ from deepcompress_dagster.models.predictor import (
 )
 from deepcompress_dagster.models.stopping import stop_when
 from deepcompress_dagster.models.store import locate
-from deepcompress_dagster.pdf.client import PdfWorkers, RenderedPage
+from deepcompress_dagster.pdf.client import PdfClient, RenderedPage
 from deepcompress_dagster.pdf.errors import PdfError
 from deepcompress_dagster.pdf.messages import DocumentInfo
 from deepcompress_dagster.pdf.pool import PoolClosed
@@ -39,7 +39,7 @@ from deepcompress_dagster.pipeline.figures import (
     save_crop,
 )
 from deepcompress_dagster.pipeline.page import (
-    Answer,
+    ModelOutput,
     PageFlow,
     PageJob,
     RuledTablesJob,
@@ -57,10 +57,10 @@ from deepcompress_dagster.records import (
     Region,
 )
 from deepcompress_dagster.settings import Settings
-from deepcompress_dagster.streaming import BatchSizer, Stage, Stream, StreamMetrics, Trace
+from deepcompress_dagster.streaming import BatchSizer, FlowTimings, Stage, Stream, StreamMetrics
 
 ParseEvent = DocumentOpened | PageResult | DocumentResult
-StoredRegions = Callable[[str, int], tuple[Region, ...]]
+RegionLookup = Callable[[str, int], tuple[Region, ...]]
 
 PAGES_IN_FLIGHT = 4
 """On a CPU: enough to keep every stage busy, few enough that first results come early."""
@@ -99,22 +99,22 @@ class _Opened:
 class Parser:
     """Parses documents. A context manager: leaving it ends the worker processes.
 
-    ``slot_dir`` is a folder for pixel files where shared memory is short.
+    ``buffer_dir`` is a folder for pixel files where shared memory is short.
     """
 
     def __init__(
-        self, settings: Settings, *, slot_dir: Path, cache: ModelCache | None = None
+        self, settings: Settings, *, buffer_dir: Path, cache: ModelCache | None = None
     ) -> None:
         self._settings = settings
         self._cache = cache or model_cache()
         self._device = device.resolve_device(settings.device)
-        self._workers = PdfWorkers(
+        self._workers = PdfClient(
             workers=self._render_workers(),
             timeout_s=settings.page_timeout_s,
             document_timeout_s=settings.document_timeout_s,
             memory_mb=settings.worker_memory_mb,
             max_pages=settings.worker_max_pages,
-            slot_dir=slot_dir,
+            buffer_dir=buffer_dir,
         )
         self._specs: dict[Task, ModelSpec | None] = {}
         self._interrupted = threading.Event()
@@ -139,7 +139,7 @@ class Parser:
         self,
         tasks: Iterable[DocumentTask],
         selection: Collection[str] = ASSETS,
-        regions: StoredRegions | None = None,
+        regions: RegionLookup | None = None,
     ) -> Generator[ParseEvent, None, None]:
         """Parse documents and yield what is finished, as soon as it is.
 
@@ -161,7 +161,7 @@ class Parser:
         self.metrics = stream.metrics
         stored = regions if plan.stored_regions else None
 
-        def flow(item: _Opened | PageJob, trace: Trace) -> Generator[Any, Any, Any]:
+        def flow(item: _Opened | PageJob, timings: FlowTimings) -> Generator[Any, Any, Any]:
             if isinstance(item, _Opened):
                 return _pass(item)
             quality = self._settings.jpeg_quality
@@ -170,7 +170,7 @@ class Parser:
                 plan,
                 jpeg_quality=quality,
                 device=self._device,
-                trace=trace,
+                timings=timings,
                 locates_lines=locates_lines,
             ).run()
 
@@ -204,7 +204,7 @@ class Parser:
     def _items(
         self,
         tasks: Iterable[DocumentTask],
-        stored: StoredRegions | None,
+        stored: RegionLookup | None,
         metrics: StreamMetrics,
     ) -> Iterator[_Opened | PageJob]:
         for task in tasks:
@@ -322,8 +322,10 @@ class Parser:
             raise ModelError(f"the profile {self._settings.profile} has no model for {task}")
         return self._cache.get(spec)
 
-    def _predict(self, task: Task, stage: str, batch: Sequence[Any]) -> list[Answer | ModelError]:
-        """The model's answers; an item that it could not do has the error in its place."""
+    def _predict(
+        self, task: Task, stage: str, batch: Sequence[Any]
+    ) -> list[ModelOutput | ModelError]:
+        """The model's outputs; an item that it could not do has the error in its place."""
         predictor = self._predictor(task)
         device.reset_peak_memory(predictor.device)
         with stop_when(self._interrupted):
@@ -333,7 +335,7 @@ class Parser:
                 values = failure.outcomes
         self.metrics.note_peak(stage, device.peak_memory(predictor.device))
         return [
-            value if isinstance(value, ModelError) else Answer(value, predictor.name)
+            value if isinstance(value, ModelError) else ModelOutput(value, predictor.name)
             for value in values
         ]
 
@@ -351,16 +353,16 @@ class Parser:
             for job in batch
         ]
 
-    def _orient(self, batch: list[Any]) -> list[Answer | ModelError]:
+    def _orient(self, batch: list[Any]) -> list[ModelOutput | ModelError]:
         return self._predict(Task.ORIENTATION, stages.ORIENTATION, batch)
 
-    def _detect(self, batch: list[Any]) -> list[Answer | ModelError]:
+    def _detect(self, batch: list[Any]) -> list[ModelOutput | ModelError]:
         return self._predict(Task.LAYOUT, stages.LAYOUT, batch)
 
-    def _read(self, batch: list[Any]) -> list[Answer | ModelError]:
+    def _read(self, batch: list[Any]) -> list[ModelOutput | ModelError]:
         return self._predict(Task.TEXT, stages.TEXT, batch)
 
-    def _see_tables(self, batch: list[Any]) -> list[Answer | ModelError]:
+    def _see_tables(self, batch: list[Any]) -> list[ModelOutput | ModelError]:
         return self._predict(Task.TABLE, stages.TABLES, batch)
 
     def _find_tables(self, batch: list[RuledTablesJob]) -> list[Any]:
@@ -374,27 +376,29 @@ class Parser:
             for job in batch
         ]
 
-    def _describe(self, batch: list[FigureJob]) -> list[Answer | ModelError]:
+    def _describe(self, batch: list[FigureJob]) -> list[ModelOutput | ModelError]:
         """What each figure is; what may be a chart is read by the model, where there is one."""
         for job in batch:
             save_crop(job)
         known = [describe(job) for job in batch]
-        answers: list[Answer | ModelError] = [Answer(content, GEOMETRY) for content in known]
+        outputs: list[ModelOutput | ModelError] = [
+            ModelOutput(content, GEOMETRY) for content in known
+        ]
         if catalog.checkpoint_for(self._settings, Task.FIGURE) is None:
-            return answers
+            return outputs
         charts = [i for i, content in enumerate(known) if content.kind in (CHART, UNKNOWN)]
         crops = [FigureCrop(batch[i].crop) for i in charts]
         read = self._predict(Task.FIGURE, stages.FIGURES, crops) if crops else []
-        for i, answer in zip(charts, read, strict=True):
-            answers[i] = _with_kind(answer, known[i].kind)
-        return answers
+        for i, output in zip(charts, read, strict=True):
+            outputs[i] = _with_kind(output, known[i].kind)
+        return outputs
 
 
-def _with_kind(answer: Answer | ModelError, kind: str) -> Answer | ModelError:
-    """The answer with the kind that drawing operators gave away, where they did."""
-    if isinstance(answer, ModelError) or kind == UNKNOWN:
-        return answer
-    return replace(answer, value=replace(answer.value, kind=kind))
+def _with_kind(output: ModelOutput | ModelError, kind: str) -> ModelOutput | ModelError:
+    """The output with the kind that drawing operators gave away, where they did."""
+    if isinstance(output, ModelError) or kind == UNKNOWN:
+        return output
+    return replace(output, value=replace(output.value, kind=kind))
 
 
 def _pixels(item: Any) -> float:
@@ -410,7 +414,7 @@ def _pass(item: _Opened) -> Generator[Any, Any, _Opened]:
 
 
 def _page_jobs(
-    task: DocumentTask, info: DocumentInfo, stored: StoredRegions | None
+    task: DocumentTask, info: DocumentInfo, stored: RegionLookup | None
 ) -> list[PageJob]:
     wanted = task.pages or range(1, info.page_count + 1)
     return [

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
-from deepcompress_dagster.pipeline.lines import Line, rows_of
+from deepcompress_dagster.pipeline.lines import PageLine, rows_of
 from deepcompress_dagster.records import BBox, TableCell, union
 
 Band = tuple[float, float]
@@ -26,7 +26,7 @@ OFF_CENTRE = 0.1
 """Heights of a line that text at the edge of a row is worse off than in its middle."""
 
 
-def in_bands(cells: Sequence[TableCell], n_rows: int, lines: Sequence[Line]) -> list[TableCell]:
+def in_bands(cells: Sequence[TableCell], n_rows: int, lines: Sequence[PageLine]) -> list[TableCell]:
     """Cells whose upper and lower edges follow the rows of ``lines``.
 
     Cells without a box, and tables with a row that has no box at all, stay as they are.

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from deepcompress_dagster.models.predictor import CellGrid
 from deepcompress_dagster.pdf.messages import FoundTable
 from deepcompress_dagster.pipeline.blocks import Block
-from deepcompress_dagster.pipeline.lines import Line, in_rows, rows_of
-from deepcompress_dagster.pipeline.page_rotation import Frame
+from deepcompress_dagster.pipeline.lines import PageLine, in_rows, rows_of
+from deepcompress_dagster.pipeline.page_rotation import PageRotation
 from deepcompress_dagster.pipeline.row_bands import in_bands
 from deepcompress_dagster.records import Table, TableCell, union
 
@@ -80,7 +80,7 @@ def overlapping_slots(cells: Iterable[TableCell]) -> int:
     return len(slots) - len(set(slots))
 
 
-def fill(cells: Sequence[TableCell], lines: Sequence[Line]) -> tuple[TableCell, ...]:
+def fill(cells: Sequence[TableCell], lines: Sequence[PageLine]) -> tuple[TableCell, ...]:
     """Cells with the text of ``lines``: each word goes to the cell that covers it, or the nearest.
 
     Cells without a box stay empty.
@@ -92,17 +92,17 @@ def fill(cells: Sequence[TableCell], lines: Sequence[Line]) -> tuple[TableCell, 
     )
 
 
-def _by_cell(cells: Sequence[TableCell], lines: Sequence[Line]) -> dict[int, list[Line]]:
+def _by_cell(cells: Sequence[TableCell], lines: Sequence[PageLine]) -> dict[int, list[PageLine]]:
     """The pieces of ``lines`` that belong to each cell, by the cell's index."""
     framed = _framed(cells)
-    pieces: dict[int, list[Line]] = {}
+    pieces: dict[int, list[PageLine]] = {}
     for line in lines:
         for index, piece in _placed(line, *framed):
             pieces.setdefault(index, []).append(piece)
     return pieces
 
 
-def soundness(grid: Grid, lines: Sequence[Line]) -> float:
+def soundness(grid: Grid, lines: Sequence[PageLine]) -> float:
     """How well a grid suits its words, 0 to 1, to choose between two readings of one table.
 
     It falls with cells that hold words far apart on one line (columns missed) and with empty cells
@@ -123,13 +123,15 @@ def _framed(cells: Sequence[TableCell]) -> tuple[list[int], FloatArray]:
     return [index for index, _ in framed], np.array([box for _, box in framed], float)
 
 
-def _placed(line: Line, indices: Sequence[int], boxes: FloatArray) -> list[tuple[int, Line]]:
+def _placed(
+    line: PageLine, indices: Sequence[int], boxes: FloatArray
+) -> list[tuple[int, PageLine]]:
     """The line's words by the index of their cell, neighbours of one cell together."""
     if not indices or not line.words:
         return []
     found = _nearest(np.array([word.bbox for word in line.words], float), boxes)
     places = zip((indices[i] for i in found), line.words, strict=True)
-    pieces: list[tuple[int, Line]] = []
+    pieces: list[tuple[int, PageLine]] = []
     for index, group in groupby(places, key=itemgetter(0)):
         words = tuple(word for _, word in group)
         pieces.append((index, replace(line, bbox=union(word.bbox for word in words), words=words)))
@@ -154,13 +156,13 @@ def _nearest(words: FloatArray, boxes: FloatArray) -> list[int]:
     return nearest
 
 
-def ruled_grid(found: FoundTable, lines: Sequence[Line]) -> Grid:
+def ruled_grid(found: FoundTable, lines: Sequence[PageLine]) -> Grid:
     """The grid that PyMuPDF's finder sees, filled with ``lines``."""
     cells = fill(found.cells, lines)
     return trimmed(Grid(found.n_rows, found.n_columns, cells, found.confidence, RULED))
 
 
-def is_certain(grid: Grid, lines: Sequence[Line]) -> bool:
+def is_certain(grid: Grid, lines: Sequence[PageLine]) -> bool:
     """Whether a ruled grid needs no second reading.
 
     It has at least two cells, holds nearly all words of the region and leaves few cells empty.
@@ -176,7 +178,7 @@ def is_certain(grid: Grid, lines: Sequence[Line]) -> bool:
     )
 
 
-def is_collapsed(grid: Grid, lines: Sequence[Line]) -> bool:
+def is_collapsed(grid: Grid, lines: Sequence[PageLine]) -> bool:
     """Whether most of the text is in one cell, over many rows: the model saw no structure."""
     held = _by_cell(grid.cells, lines).values()
     words = sum(len(line.words) for line in lines)
@@ -187,7 +189,7 @@ def is_collapsed(grid: Grid, lines: Sequence[Line]) -> bool:
     )
 
 
-def row_by_row(lines: Sequence[Line]) -> Grid:
+def row_by_row(lines: Sequence[PageLine]) -> Grid:
     """A grid of one column with a row for each row of text: all that is certain of a list."""
     cells = tuple(
         TableCell(
@@ -204,7 +206,7 @@ def row_by_row(lines: Sequence[Line]) -> Grid:
     return Grid(len(cells), 1, cells, 0.0, ROWS)
 
 
-def sounder(ruled: Grid | None, modelled: Grid | None, lines: Sequence[Line]) -> Grid | None:
+def sounder(ruled: Grid | None, modelled: Grid | None, lines: Sequence[PageLine]) -> Grid | None:
     """The better of two readings: the modelled one unless the ruled one is clearly sounder."""
     if ruled is None or modelled is None or not modelled.cells:
         return modelled if ruled is None else ruled
@@ -263,7 +265,7 @@ def modelled_grid(grid: CellGrid, model: str, block: Block, scale: float) -> Gri
     return Grid(grid.n_rows, grid.n_columns, filled, grid.confidence, model)
 
 
-def _torn_share(cells: Sequence[TableCell], lines: Sequence[Line]) -> float:
+def _torn_share(cells: Sequence[TableCell], lines: Sequence[PageLine]) -> float:
     """Share of the rows of text whose words fall into cells of different rows."""
     framed = _framed(cells)
     places = [
@@ -273,17 +275,17 @@ def _torn_share(cells: Sequence[TableCell], lines: Sequence[Line]) -> float:
     return sum(len(rows) > 1 for rows in places) / max(1, len(places))
 
 
-def table_row(block: Block, grid: Grid, caption: str | None, frame: Frame) -> Table:
+def table_row(block: Block, grid: Grid, caption: str | None, rotation: PageRotation) -> Table:
     """The row of a table; boxes on the page as displayed."""
     region = block.region
     cells = tuple(
-        replace(cell, bbox=frame.displayed(cell.bbox) if cell.bbox is not None else None)
+        replace(cell, bbox=rotation.displayed(cell.bbox) if cell.bbox is not None else None)
         for cell in sorted(grid.cells, key=lambda cell: (cell.row, cell.column))
     )
     return Table(
         page_number=region.page_number,
         region_id=region.region_id,
-        bbox=frame.displayed(block.bbox),
+        bbox=rotation.displayed(block.bbox),
         reading_order=region.reading_order,
         n_rows=grid.n_rows,
         n_columns=grid.n_columns,

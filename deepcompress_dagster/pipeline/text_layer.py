@@ -115,7 +115,7 @@ def _long_runs(ink: npt.NDArray[np.bool_], length: int) -> npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class TextLayerQuality:
     """Whether a region can be read from the text layer, and the three shares behind it."""
 
     usable: bool
@@ -128,10 +128,10 @@ class Judgement:
     ink_coverage: float
 
 
-def judge(
+def assess(
     words: Sequence[Word], region: BBox, ink: InkMap, neighbours: Sequence[Word] = ()
-) -> Judgement:
-    """Judge the ``words`` of a ``region`` (points) against the page's ink.
+) -> TextLayerQuality:
+    """Assess the ``words`` of a ``region`` (points) against the page's ink.
 
     ``neighbours`` are words of other regions: ink that they explain is not missing from this one,
     where boxes overlap.
@@ -141,7 +141,7 @@ def judge(
     if not words:
         unexplained = (1 - MIN_COVERAGE) * all_ink if neighbours else 0.0
         blank = region_ink <= max(BLANK * region_area, unexplained)
-        return Judgement(bool(blank), False, "blank" if blank else "no words", 0.0, 0.0, 0.0)
+        return TextLayerQuality(bool(blank), False, "blank" if blank else "no words", 0.0, 0.0, 0.0)
     printable, letters = _character_shares(words)
     counts = ink.counts([word.bbox for word in words])
     on_ink = counts[:, 0] > MIN_WORD_INK * counts[:, 1]
@@ -159,7 +159,7 @@ def judge(
     readable = not reason
     if readable and coverage < MIN_COVERAGE:
         reason = "ink without words"
-    return Judgement(
+    return TextLayerQuality(
         usable=not reason,
         readable=readable,
         reason=reason or "good",

@@ -4,7 +4,7 @@ It knows nothing of PDFs and needs the standard library only. ``flow`` says how 
 written, ``microbatch`` what a stage and a batch are, ``stream`` runs them, ``metrics`` counts.
 """
 
-from deepcompress_dagster.streaming.flow import Call, Flow, ItemFailed, Trace, TraceEntry
+from deepcompress_dagster.streaming.flow import Call, CallTiming, Flow, FlowTimings, ItemFailed
 from deepcompress_dagster.streaming.metrics import StageMetrics, StreamMetrics
 from deepcompress_dagster.streaming.microbatch import BatchSizer, Stage
 from deepcompress_dagster.streaming.stream import StageHung, Stream, StreamCancelled
@@ -12,7 +12,9 @@ from deepcompress_dagster.streaming.stream import StageHung, Stream, StreamCance
 __all__ = [
     "BatchSizer",
     "Call",
+    "CallTiming",
     "Flow",
+    "FlowTimings",
     "ItemFailed",
     "Stage",
     "StageHung",
@@ -20,6 +22,4 @@ __all__ = [
     "Stream",
     "StreamCancelled",
     "StreamMetrics",
-    "Trace",
-    "TraceEntry",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
-from deepcompress_dagster.streaming.microbatch import Outcome, Waiting
+from deepcompress_dagster.streaming.microbatch import ItemOutcome, QueuedItem
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class ItemFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class TraceEntry:
+class CallTiming:
     """One answered call: the item's share in seconds, and the size of its last batch."""
 
     stage: str
@@ -49,20 +49,20 @@ class TraceEntry:
 
 
 @dataclass
-class Trace:
+class FlowTimings:
     """The calls that one flow has made, in the order in which it asked."""
 
-    entries: list[TraceEntry] = field(default_factory=list)
+    entries: list[CallTiming] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)
-class Question(Waiting):
-    """One call of a flow: waiting for its stage, then answered by an outcome."""
+class PendingCall(QueuedItem):
+    """One call of a flow: waiting for its stage, then with its outcome."""
 
     stage: str
-    station: int
-    walk: "Walk"
-    outcome: Outcome = field(init=False)
+    stage_index: int
+    flow_run: "FlowRun"
+    outcome: ItemOutcome = field(init=False)
 
     def result(self) -> Any:
         """The value, or an ItemFailed."""
@@ -72,24 +72,24 @@ class Question(Waiting):
 
 
 @dataclass(eq=False, slots=True)
-class Walk:
+class FlowRun:
     """One item on its way through its flow; ``size`` is what it took out of the budget.
 
-    ``level`` is the first station that it is expected at: the one behind the last it has asked.
+    ``level`` is the index of the first stage that it may still call: the one behind its last.
     """
 
     flow: Flow[Any]
-    trace: Trace
+    timings: FlowTimings
     size: int
     level: int = 0
     missing: int = 0
-    questions: list[Question] | None = None
+    pending: list[PendingCall] | None = None
     is_single: bool = False
 
     def step(self) -> Sequence[Call]:
         """Run the flow until it asks again. Raises what it raises, StopIteration at its end."""
-        reply = None if self.questions is None else self._reply(self.questions)
-        self.questions = []  # lets go of the items, whose memory the flow may give back now
+        reply = None if self.pending is None else self._reply(self.pending)
+        self.pending = []  # lets go of the items, whose memory the flow may give back now
         asked = self.flow.throw(reply) if isinstance(reply, ItemFailed) else self.flow.send(reply)
         self.is_single = isinstance(asked, Call)
         calls = [asked] if isinstance(asked, Call) else asked
@@ -97,10 +97,10 @@ class Walk:
             raise TypeError(f"a flow yielded {asked!r}; it must yield a Call or a sequence of them")
         return calls
 
-    def _reply(self, questions: list[Question]) -> Any:
-        self.trace.entries += [
-            TraceEntry(question.stage, question.outcome.seconds, question.outcome.batch_size)
-            for question in questions
+    def _reply(self, pending: list[PendingCall]) -> Any:
+        self.timings.entries += [
+            CallTiming(call.stage, call.outcome.seconds, call.outcome.batch_size)
+            for call in pending
         ]
-        results = [question.result() for question in questions]
+        results = [call.result() for call in pending]
         return results[0] if self.is_single else results

@@ -92,31 +92,31 @@ AnyStage: TypeAlias = Stage[Any, Any]
 
 
 @dataclass(eq=False, slots=True)
-class Waiting:
-    """An item in a line, its cost, and since when it waits there (``time.monotonic`` seconds)."""
+class QueuedItem:
+    """An item in a queue, its cost, and since when it waits there (``time.monotonic`` seconds)."""
 
     item: Any
     cost: float
     since: float
 
 
-W = TypeVar("W", bound=Waiting)
+W = TypeVar("W", bound=QueuedItem)
 
 
-class WaitingLine(Generic[W]):
+class StageQueue(Generic[W]):
     """Items that wait for one stage, oldest first. Not thread-safe."""
 
     def __init__(self, stage: AnyStage) -> None:
         self._stage = stage
         # A linked list: a batch takes items out of the middle, and the front stays cheap to reach.
-        self._line: OrderedDict[W, None] = OrderedDict()
+        self._queue: OrderedDict[W, None] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._line)
+        return len(self._queue)
 
     def add(self, item: W) -> None:
         """Queue an item behind all others."""
-        self._line[item] = None
+        self._queue[item] = None
 
     def take(self, now: float, *, may_grow: bool) -> list[W]:
         """Remove and return the next batch; empty while it should still wait.
@@ -129,20 +129,20 @@ class WaitingLine(Generic[W]):
         if len(batch) < limit and may_grow and self.seconds_left(now):
             return []
         for item in batch:
-            del self._line[item]
+            del self._queue[item]
         return batch
 
     def seconds_left(self, now: float) -> float | None:
         """How long the oldest item may still linger, at least 0; None when nobody waits."""
-        if not self._line:
+        if not self._queue:
             return None
-        oldest = next(iter(self._line))
+        oldest = next(iter(self._queue))
         return max(0.0, oldest.since + self._stage.linger_s - now)
 
     def _oldest_and_similar(self, limit: int) -> list[W]:
         batch: list[W] = []
         low, high = float("inf"), float("-inf")
-        for item in self._line:
+        for item in self._queue:
             cheapest, dearest = min(low, item.cost), max(high, item.cost)
             if batch and dearest > cheapest * SIMILAR_COST:
                 continue
@@ -154,7 +154,7 @@ class WaitingLine(Generic[W]):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ItemOutcome:
     """What became of one item: its ``value``, or the ``error`` of its last try alone.
 
     The error has no traceback, but a note that says where it was raised. ``attempts`` counts the
@@ -177,7 +177,7 @@ def run_batch(
     *,
     attempt: int = 1,
     spent: float = 0.0,
-) -> list[Outcome]:
+) -> list[ItemOutcome]:
     """One outcome per item, in order, whatever fails.
 
     ``call`` is ``stage.run`` as the stream wraps it. After an out-of-memory error the items are
@@ -191,21 +191,21 @@ def run_batch(
     spent += (time.perf_counter() - started) / size
     if error is None:
         return [
-            Outcome(None, value, attempt, spent, size)
+            ItemOutcome(None, value, attempt, spent, size)
             if isinstance(value, Exception)
-            else Outcome(value, None, attempt, spent, size)
+            else ItemOutcome(value, None, attempt, spent, size)
             for value in values
         ]
     part = _smaller(stage, size, error)
     if size > 1:
-        outcomes: list[Outcome] = []
+        outcomes: list[ItemOutcome] = []
         while rest := items[len(outcomes) :]:
             few = rest[: min(part, stage.sizer.limit)]  # the limit may fall from part to part
             outcomes += run_batch(stage, few, call, spent=spent)
         return outcomes
     if attempt < TRIES_ALONE and not stage.is_permanent(error):
         return run_batch(stage, items, call, attempt=attempt + 1, spent=spent)
-    return [Outcome(None, error, attempt, spent, size)]
+    return [ItemOutcome(None, error, attempt, spent, size)]
 
 
 def _try(

@@ -1,8 +1,8 @@
-"""The stream: items walk their flows through shared stages, in microbatches and bounded memory.
+"""The stream: items take their flows through shared stages, in microbatches and bounded memory.
 
 Three kinds of threads serve a run. The *feeder* pulls items, waits until the budget has room and
-starts their flows. The *workers* of a stage run its batches; whoever brings the last answer that a
-flow asked for walks the flow on to its next question, so that a flow never runs on two threads at
+starts their flows. The *workers* of a stage run its batches; whoever brings the last result that a
+flow asked for runs the flow on to its next call, so that a flow never runs on two threads at
 once. The *consumer*, the caller's own thread, takes the results and watches time limits. One lock
 guards all state, and every wait is a wait on a condition of that lock.
 """
@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from deepcompress_dagster.streaming.flow import Call, Flow, Question, Trace, Walk
+from deepcompress_dagster.streaming.flow import Call, Flow, FlowRun, FlowTimings, PendingCall
 from deepcompress_dagster.streaming.metrics import StreamMetrics
-from deepcompress_dagster.streaming.microbatch import AnyStage, WaitingLine, run_batch
+from deepcompress_dagster.streaming.microbatch import AnyStage, StageQueue, run_batch
 
 logger = logging.getLogger(__name__)
 
@@ -74,10 +74,10 @@ class Stream:
     def run(
         self,
         items: Iterable[Item],
-        flow: Callable[[Item, Trace], Flow[T]],
+        flow: Callable[[Item, FlowTimings], Flow[T]],
         size: Callable[[Item], int],
     ) -> Generator[T, None, None]:
-        """Walk every item through its flow and yield what the flows return, as they finish.
+        """Run every item through its flow and yield what the flows return, as they finish.
 
         An item is admitted when its ``size`` (counted as 1 at least) fits into what the budget has
         left, and gives it back when its result is taken; one larger than the budget goes alone. One
@@ -125,12 +125,12 @@ class _Stopped(BaseException):
 
 
 @dataclass(eq=False, slots=True)
-class _Station:
-    """A stage in one run: its place, the line in front of it, and what its workers wait on."""
+class _StageState:
+    """A stage in one run: its place, the queue in front of it, and what its workers wait on."""
 
     index: int
     stage: AnyStage
-    line: WaitingLine[Question]
+    queue: StageQueue[PendingCall]
     wake: threading.Condition
 
 
@@ -148,8 +148,10 @@ class _Run(Generic[T]):
         self._lock = threading.RLock()
         self._room = threading.Condition(self._lock)
         self._news = threading.Condition(self._lock)
-        self._stations = {
-            stage.name: _Station(index, stage, WaitingLine(stage), threading.Condition(self._lock))
+        self._states = {
+            stage.name: _StageState(
+                index, stage, StageQueue(stage), threading.Condition(self._lock)
+            )
             for index, stage in enumerate(stages)
         }
         self._metrics = metrics
@@ -157,8 +159,8 @@ class _Run(Generic[T]):
         self._budget = budget
         self._taken = 0
         self._size_at_door = 0  # of the item that waits for room; 0: none waits
-        self._walks: dict[Walk, None] = {}
-        self._levels = [0] * (len(stages) + 1)  # walks per level
+        self._flow_runs: dict[FlowRun, None] = {}
+        self._levels = [0] * (len(stages) + 1)  # flow runs per level
         self._finished: deque[tuple[T, int]] = deque()
         self._is_pulling = False
         self._is_fed = False
@@ -174,14 +176,14 @@ class _Run(Generic[T]):
     def start(
         self,
         items: Iterable[Item],
-        flow: Callable[[Item, Trace], Flow[T]],
+        flow: Callable[[Item, FlowTimings], Flow[T]],
         size: Callable[[Item], int],
     ) -> None:
         self._metrics.begin_run()
         self._workers = [
-            self._thread(f"stream-{station.stage.name}-{number}", partial(self._work, station))
-            for station in self._stations.values()
-            for number in range(station.stage.workers)
+            self._thread(f"stream-{state.stage.name}-{number}", partial(self._work, state))
+            for state in self._states.values()
+            for number in range(state.stage.workers)
         ]
         self._feeder = self._thread("stream-feeder", partial(self._feed, items, flow, size))
         for thread in (*self._workers, self._feeder):
@@ -226,8 +228,8 @@ class _Run(Generic[T]):
             if self._feeder.is_alive():
                 logger.warning("the items of a stream still block: their thread is left behind")
         with ExitStack() as stack:
-            for walk in self._walks:
-                stack.callback(walk.flow.close)
+            for flow_run in self._flow_runs:
+                stack.callback(flow_run.flow.close)
         self._metrics.log_run()
 
     def _join_worker(self, thread: threading.Thread) -> None:
@@ -243,12 +245,12 @@ class _Run(Generic[T]):
             logger.warning("%s hangs in a call: the thread is left behind", thread.name)
 
     def _is_done(self) -> bool:
-        return self._is_fed and not self._walks and not self._finished
+        return self._is_fed and not self._flow_runs and not self._finished
 
     def _patience(self) -> float:
         """Seconds until a log line is due or a call, begun or not, may exceed its time limit."""
         now = time.monotonic()
-        stages = (station.stage for station in self._stations.values())
+        stages = (state.stage for state in self._states.values())
         limits = [stage.timeout_s for stage in stages if stage.timeout_s is not None]
         limits += [deadline - now for deadline, _ in self._deadlines.values()]
         return max(0.0, min([self._metrics.seconds_to_log(), *limits]))
@@ -264,7 +266,7 @@ class _Run(Generic[T]):
     def _feed(
         self,
         items: Iterable[Item],
-        flow: Callable[[Item, Trace], Flow[T]],
+        flow: Callable[[Item, FlowTimings], Flow[T]],
         size: Callable[[Item], int],
     ) -> None:
         source = iter(items)
@@ -289,7 +291,7 @@ class _Run(Generic[T]):
                 self._is_pulling = False
             yield item
 
-    def _admit(self, item: Item, flow: Callable[[Item, Trace], Flow[T]], size: int) -> None:
+    def _admit(self, item: Item, flow: Callable[[Item, FlowTimings], Flow[T]], size: int) -> None:
         with self._lock:
             self._size_at_door = size
             self._notify()
@@ -300,62 +302,62 @@ class _Run(Generic[T]):
             self._size_at_door = 0
             self._taken += size
             self._metrics.peak_size = max(self._metrics.peak_size, self._taken)
-        trace = Trace()
-        walk = Walk(flow(item, trace), trace, size)
+        timings = FlowTimings()
+        flow_run = FlowRun(flow(item, timings), timings, size)
         with self._lock:
-            self._walks[walk] = None
-            self._levels[walk.level] += 1
-        self._advance(walk)
+            self._flow_runs[flow_run] = None
+            self._levels[flow_run.level] += 1
+        self._advance(flow_run)
 
     def _fits(self, size: int) -> bool:
         return self._taken == 0 or self._taken + size <= self._budget
 
     # What a worker does
 
-    def _work(self, station: _Station) -> None:
-        while batch := self._take(station):
-            walks = self._answer(station.stage, batch)
+    def _work(self, state: _StageState) -> None:
+        while batch := self._take(state):
+            flow_runs = self._process(state.stage, batch)
             del batch  # the items must not be held while their flows give back the memory
-            while walks:
-                self._advance(walks.pop(0))
+            while flow_runs:
+                self._advance(flow_runs.pop(0))
 
-    def _take(self, station: _Station) -> list[Question]:
+    def _take(self, state: _StageState) -> list[PendingCall]:
         """Wait for a batch; none when the run has ended."""
         began = now = time.monotonic()
         with self._lock:
             while not self._is_stopped:
-                if batch := station.line.take(now, may_grow=self._may_grow(station)):
-                    if station.line:
-                        station.wake.notify()
-                    self._metrics.add(station.stage.name, waiting_s=now - began)
+                if batch := state.queue.take(now, may_grow=self._may_grow(state)):
+                    if state.queue:
+                        state.wake.notify()
+                    self._metrics.add(state.stage.name, waiting_s=now - began)
                     return batch
-                station.wake.wait(station.line.seconds_left(now))
+                state.wake.wait(state.queue.seconds_left(now))
                 now = time.monotonic()
         return []
 
-    def _may_grow(self, station: _Station) -> bool:
-        """Whether anything in flight, or an item that has room, may still join the line."""
-        if any(self._levels[: station.index + 1]):
+    def _may_grow(self, state: _StageState) -> bool:
+        """Whether anything in flight, or an item that has room, may still join the queue."""
+        if any(self._levels[: state.index + 1]):
             return True
         return not self._is_fed and (not self._size_at_door or self._fits(self._size_at_door))
 
-    def _answer(self, stage: AnyStage, batch: list[Question]) -> list[Walk]:
-        """Run the batch; returns the walks that have all their answers now."""
+    def _process(self, stage: AnyStage, batch: list[PendingCall]) -> list[FlowRun]:
+        """Run the batch; returns the flow runs that have all their results now."""
         began = time.monotonic()
         outcomes = run_batch(stage, [q.item for q in batch], partial(self._call, stage))
         busy_s = time.monotonic() - began
         self._metrics.add(stage.name, items=len(batch), batches=1, busy_s=busy_s)
-        walks = []
+        flow_runs = []
         with self._lock:
             if threading.current_thread() in self._abandoned:
                 raise _Stopped
-            for question, outcome in zip(batch, outcomes, strict=True):
-                walk = question.walk
-                question.outcome = outcome
-                walk.missing -= 1
-                if not walk.missing:
-                    walks.append(walk)
-        return walks
+            for call, outcome in zip(batch, outcomes, strict=True):
+                flow_run = call.flow_run
+                call.outcome = outcome
+                flow_run.missing -= 1
+                if not flow_run.missing:
+                    flow_runs.append(flow_run)
+        return flow_runs
 
     def _call(self, stage: AnyStage, items: list[Any]) -> list[Any]:
         """One call of the stage, its time limit on record."""
@@ -373,52 +375,52 @@ class _Run(Generic[T]):
 
     # What any of these threads does
 
-    def _advance(self, walk: Walk) -> None:
+    def _advance(self, flow_run: FlowRun) -> None:
         """Run a flow until it waits for a stage or ends."""
         try:
-            while not (calls := walk.step()):
+            while not (calls := flow_run.step()):
                 pass
         except StopIteration as end:
-            self._finish(walk, end.value)
+            self._finish(flow_run, end.value)
         else:
-            self._ask(walk, calls)
+            self._ask(flow_run, calls)
 
-    def _ask(self, walk: Walk, calls: Sequence[Call]) -> None:
-        questions = [self._question(walk, call) for call in calls]
+    def _ask(self, flow_run: FlowRun, calls: Sequence[Call]) -> None:
+        pending = [self._pending_call(flow_run, call) for call in calls]
         with self._lock:
-            walk.questions, walk.missing = questions, len(questions)
-            self._levels[walk.level] -= 1
-            walk.level = 1 + max(question.station for question in questions)
-            self._levels[walk.level] += 1
-            for question in questions:
-                self._stations[question.stage].line.add(question)
+            flow_run.pending, flow_run.missing = pending, len(pending)
+            self._levels[flow_run.level] -= 1
+            flow_run.level = 1 + max(call.stage_index for call in pending)
+            self._levels[flow_run.level] += 1
+            for call in pending:
+                self._states[call.stage].queue.add(call)
             self._notify()
 
-    def _question(self, walk: Walk, call: Call) -> Question:
-        if call.stage not in self._stations:
-            known = ", ".join(self._stations)
+    def _pending_call(self, flow_run: FlowRun, call: Call) -> PendingCall:
+        if call.stage not in self._states:
+            known = ", ".join(self._states)
             raise ValueError(f"a flow called stage {call.stage!r}; this stream has {known}")
-        station = self._stations[call.stage]
-        cost = station.stage.cost(call.item)
-        return Question(call.item, cost, time.monotonic(), call.stage, station.index, walk)
+        state = self._states[call.stage]
+        cost = state.stage.cost(call.item)
+        return PendingCall(call.item, cost, time.monotonic(), call.stage, state.index, flow_run)
 
-    def _finish(self, walk: Walk, result: T) -> None:
+    def _finish(self, flow_run: FlowRun, result: T) -> None:
         with self._lock:
-            self._levels[walk.level] -= 1
-            del self._walks[walk]
+            self._levels[flow_run.level] -= 1
+            del self._flow_runs[flow_run]
             if self._is_stopped:
                 return  # it may have come of a call that was interrupted
-            self._finished.append((result, walk.size))
-            self._metrics.finished += bool(walk.trace.entries)
+            self._finished.append((result, flow_run.size))
+            self._metrics.finished += bool(flow_run.timings.entries)
             self._notify()
 
     def _notify(self) -> None:
         """Wake who may have something to do now that a flow or the feeder has moved."""
         if self._finished or self._is_done():
             self._news.notify()
-        for station in self._stations.values():
-            if station.line:
-                station.wake.notify()
+        for state in self._states.values():
+            if state.queue:
+                state.wake.notify()
 
     def _stop(self, error: BaseException | None = None) -> None:
         """Let all threads end; the consumer gets the first ``error``."""
@@ -429,7 +431,7 @@ class _Run(Generic[T]):
                 return
             is_early = not self._is_done()
             self._is_stopped, self._error = True, error
-            wakes = [station.wake for station in self._stations.values()]
+            wakes = [state.wake for state in self._states.values()]
             for condition in (self._room, self._news, *wakes):
                 condition.notify_all()
         if is_early:

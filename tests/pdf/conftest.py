@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from deepcompress_dagster.pdf.client import PdfWorkers
+from deepcompress_dagster.pdf.client import PdfClient
 
 
 @pytest.fixture(scope="session")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PdfWorkers]:
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PdfClient]:
     """Two workers with generous limits."""
-    with PdfWorkers(
+    with PdfClient(
         workers=2,
         timeout_s=60,
         memory_mb=1024,
         max_pages=1000,
-        slot_dir=tmp_path_factory.mktemp("slots"),
+        buffer_dir=tmp_path_factory.mktemp("buffers"),
     ) as pool:
         yield pool
 

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from deepcompress_dagster.pdf import errors
-from deepcompress_dagster.pdf.client import PdfWorkers, RenderedPage
-from deepcompress_dagster.pdf.pixel_buffers import SHARED_MEMORY, Slot
+from deepcompress_dagster.pdf.client import PdfClient, RenderedPage
+from deepcompress_dagster.pdf.pixel_buffers import SHARED_MEMORY, PixelBuffer
 from deepcompress_dagster.pdf.worker.document import open_document
 from deepcompress_dagster.pdf.worker.mupdf import pymupdf
 from deepcompress_dagster.records import BBox
@@ -31,7 +31,7 @@ needs_dev_full = pytest.mark.skipif(
 )
 
 
-def render(workers: PdfWorkers, path: Path, page_number: int = 1, **options: Any) -> RenderedPage:
+def render(workers: PdfClient, path: Path, page_number: int = 1, **options: Any) -> RenderedPage:
     settings: dict[str, Any] = {
         "dpi": 72,
         "max_pixels": 10_000_000,
@@ -42,10 +42,10 @@ def render(workers: PdfWorkers, path: Path, page_number: int = 1, **options: Any
 
 
 @pytest.fixture
-def own_workers(tmp_path: Path) -> Iterator[PdfWorkers]:
+def own_workers(tmp_path: Path) -> Iterator[PdfClient]:
     """Workers of one test, with a short deadline."""
-    with PdfWorkers(
-        workers=2, timeout_s=2, memory_mb=512, max_pages=3, slot_dir=tmp_path / "slots"
+    with PdfClient(
+        workers=2, timeout_s=2, memory_mb=512, max_pages=3, buffer_dir=tmp_path / "buffers"
     ) as pool:
         yield pool
 
@@ -66,23 +66,23 @@ def slow_page(page: Any) -> None:
     document.update_stream(page.get_contents()[0], b"/F Do")
 
 
-def test_opens_and_describes(workers: PdfWorkers, new_pdf: NewPdf) -> None:
+def test_opens_and_describes(workers: PdfClient, new_pdf: NewPdf) -> None:
     path = new_pdf("a.pdf", *[lambda page: None] * 3, metadata={"title": "Three"})
     info = workers.open(path)
     assert (info.page_count, info.title) == (3, "Three")
 
 
-def test_errors_arrive_as_they_were_raised(workers: PdfWorkers, tmp_path: Path) -> None:
+def test_errors_arrive_as_they_were_raised(workers: PdfClient, tmp_path: Path) -> None:
     with pytest.raises(errors.FileVanished, match="not there any more"):
         workers.open(tmp_path / "missing.pdf")
 
 
-def test_the_page_limit_is_passed_on(workers: PdfWorkers, new_pdf: NewPdf) -> None:
+def test_the_page_limit_is_passed_on(workers: PdfClient, new_pdf: NewPdf) -> None:
     with pytest.raises(errors.TooManyPages):
         workers.open(new_pdf("a.pdf", *[lambda page: None] * 3), max_pages=2)
 
 
-def test_passwords_are_passed_on(workers: PdfWorkers, new_pdf: NewPdf) -> None:
+def test_passwords_are_passed_on(workers: PdfClient, new_pdf: NewPdf) -> None:
     path = new_pdf("a.pdf", encryption=pymupdf.PDF_ENCRYPT_AES_256, user_pw=USER, owner_pw="own")
     with pytest.raises(errors.Encrypted):
         render(workers, path)
@@ -91,7 +91,7 @@ def test_passwords_are_passed_on(workers: PdfWorkers, new_pdf: NewPdf) -> None:
         assert page.content.words
 
 
-def test_pixels_are_those_that_mupdf_renders(workers: PdfWorkers, new_pdf: NewPdf) -> None:
+def test_pixels_are_those_that_mupdf_renders(workers: PdfClient, new_pdf: NewPdf) -> None:
     path = new_pdf("a.pdf")
     pixmap = open_document(path)[0].get_pixmap(dpi=100)
     expected = np.frombuffer(pixmap.samples, np.uint8).reshape(pixmap.height, pixmap.width, 3)
@@ -100,7 +100,7 @@ def test_pixels_are_those_that_mupdf_renders(workers: PdfWorkers, new_pdf: NewPd
         assert not page.pixels.flags.writeable
 
 
-def test_pages_held_together_keep_their_own_pixels(workers: PdfWorkers, new_pdf: NewPdf) -> None:
+def test_pages_held_together_keep_their_own_pixels(workers: PdfClient, new_pdf: NewPdf) -> None:
     shades = [0.2, 0.5, 0.8]
     draws = [
         lambda page, s=shade: page.draw_rect(page.rect, fill=(s, s, s), color=None)
@@ -115,7 +115,7 @@ def test_pages_held_together_keep_their_own_pixels(workers: PdfWorkers, new_pdf:
     assert workers.slots_in_use == 0
 
 
-def test_released_pixels_are_not_to_be_had(workers: PdfWorkers, new_pdf: NewPdf) -> None:
+def test_released_pixels_are_not_to_be_had(workers: PdfClient, new_pdf: NewPdf) -> None:
     page = render(workers, new_pdf("a.pdf"))
     page.release()
     page.release()
@@ -124,7 +124,7 @@ def test_released_pixels_are_not_to_be_had(workers: PdfWorkers, new_pdf: NewPdf)
     assert page.content.words
 
 
-def test_the_page_image_is_written(workers: PdfWorkers, new_pdf: NewPdf, tmp_path: Path) -> None:
+def test_the_page_image_is_written(workers: PdfClient, new_pdf: NewPdf, tmp_path: Path) -> None:
     target = tmp_path / "images" / "page-00001.jpg"
     with render(workers, new_pdf("a.pdf"), image_path=target) as page, Image.open(target) as image:
         assert image.size == (page.content.pixel_width, page.content.pixel_height)
@@ -132,7 +132,7 @@ def test_the_page_image_is_written(workers: PdfWorkers, new_pdf: NewPdf, tmp_pat
         assert np.abs(difference).mean() < 3
 
 
-def test_many_threads_render_at_once(workers: PdfWorkers, new_pdf: NewPdf) -> None:
+def test_many_threads_render_at_once(workers: PdfClient, new_pdf: NewPdf) -> None:
     count = 24
     path = new_pdf(
         "a.pdf", *[lambda page, n=n: page.insert_text((72, 72), f"number{n}") for n in range(count)]
@@ -147,7 +147,7 @@ def test_many_threads_render_at_once(workers: PdfWorkers, new_pdf: NewPdf) -> No
     assert workers.slots_in_use == 0
 
 
-def test_tables_are_found(workers: PdfWorkers, new_pdf: NewPdf) -> None:
+def test_tables_are_found(workers: PdfClient, new_pdf: NewPdf) -> None:
     def draw(page: Any) -> None:
         for row in range(3):
             for column in range(2):
@@ -168,7 +168,7 @@ def test_tables_are_found(workers: PdfWorkers, new_pdf: NewPdf) -> None:
 
 
 def test_a_page_past_its_deadline_fails_alone(
-    own_workers: PdfWorkers, new_pdf: NewPdf, tmp_path: Path
+    own_workers: PdfClient, new_pdf: NewPdf, tmp_path: Path
 ) -> None:
     slow, quick = new_pdf("slow.pdf", slow_page), new_pdf("quick.pdf")
     image = tmp_path / "images" / "slow.jpg"
@@ -183,7 +183,7 @@ def test_a_page_past_its_deadline_fails_alone(
 
 
 def test_a_killed_worker_costs_its_page_and_leaves_no_file(
-    own_workers: PdfWorkers, new_pdf: NewPdf, tmp_path: Path
+    own_workers: PdfClient, new_pdf: NewPdf, tmp_path: Path
 ) -> None:
     slow, quick = new_pdf("slow.pdf", slow_page), new_pdf("quick.pdf")
     with ThreadPoolExecutor(1) as threads:
@@ -201,7 +201,7 @@ def test_a_killed_worker_costs_its_page_and_leaves_no_file(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux")
-def test_a_page_too_large_for_a_worker_says_so(own_workers: PdfWorkers, new_pdf: NewPdf) -> None:
+def test_a_page_too_large_for_a_worker_says_so(own_workers: PdfClient, new_pdf: NewPdf) -> None:
     path = new_pdf("a.pdf", size=(14_000, 14_000))
     with pytest.raises(errors.OutOfMemory, match="DEEPCOMPRESS_WORKER_MEMORY_MB"):
         render(own_workers, path, max_pixels=400_000_000, dpi=144)
@@ -211,27 +211,27 @@ def test_a_page_too_large_for_a_worker_says_so(own_workers: PdfWorkers, new_pdf:
 
 @needs_dev_full
 def test_a_full_slot_is_replaced_by_one_on_disk(
-    own_workers: PdfWorkers, new_pdf: NewPdf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_workers: PdfClient, new_pdf: NewPdf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: list[Slot] = []
-    take = own_workers.slots.take
+    taken: list[PixelBuffer] = []
+    take = own_workers.buffers.take
 
-    def take_full_first(*, on_disk: bool = False) -> Slot:
-        slot = take(on_disk=on_disk)
+    def take_full_first(*, on_disk: bool = False) -> PixelBuffer:
+        buffer = take(on_disk=on_disk)
         if not taken:
-            slot.path.unlink()
-            slot.path.symlink_to("/dev/full")
-        taken.append(slot)
-        return slot
+            buffer.path.unlink()
+            buffer.path.symlink_to("/dev/full")
+        taken.append(buffer)
+        return buffer
 
-    monkeypatch.setattr(own_workers.slots, "take", take_full_first)
+    monkeypatch.setattr(own_workers.buffers, "take", take_full_first)
     with render(own_workers, new_pdf("a.pdf")) as page:
         assert page.pixels.min() < 128
-    assert taken[1].path.is_relative_to(tmp_path / "slots")
+    assert taken[1].path.is_relative_to(tmp_path / "buffers")
     assert not taken[0].path.is_symlink()
 
 
-def test_workers_are_replaced_after_their_pages(own_workers: PdfWorkers, new_pdf: NewPdf) -> None:
+def test_workers_are_replaced_after_their_pages(own_workers: PdfClient, new_pdf: NewPdf) -> None:
     path = new_pdf("a.pdf")
     seen = set()
     for _ in range(7):
@@ -242,8 +242,8 @@ def test_workers_are_replaced_after_their_pages(own_workers: PdfWorkers, new_pdf
 
 def test_closing_leaves_nothing(new_pdf: NewPdf, tmp_path: Path) -> None:
     path = new_pdf("a.pdf")
-    slot_dir = tmp_path / "slots"
-    shared = SHARED_MEMORY if SHARED_MEMORY.exists() else slot_dir
+    buffer_dir = tmp_path / "buffers"
+    shared = SHARED_MEMORY if SHARED_MEMORY.exists() else buffer_dir
 
     def left() -> list[Path]:
         return list(shared.glob(f"deepcompress-{os.getpid()}-*"))
@@ -251,7 +251,7 @@ def test_closing_leaves_nothing(new_pdf: NewPdf, tmp_path: Path) -> None:
     before = left()
     handles = psutil.Process().num_fds()
     threads = threading.active_count()
-    pool = PdfWorkers(workers=1, timeout_s=30, memory_mb=512, max_pages=9, slot_dir=slot_dir)
+    pool = PdfClient(workers=1, timeout_s=30, memory_mb=512, max_pages=9, buffer_dir=buffer_dir)
     page = render(pool, path)
     assert len(left()) == len(before) + 1
     pool.close()

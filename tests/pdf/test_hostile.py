@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import fuzz
 from deepcompress_dagster.pdf import errors
-from deepcompress_dagster.pdf.client import PdfWorkers, RenderedPage
+from deepcompress_dagster.pdf.client import PdfClient, RenderedPage
 from tests.raw_pdf import CATALOG, PAGES, endless_pdf, page, stream, write_pdf
 
 WORKER_MB = 256
@@ -20,14 +20,14 @@ WORKER_MB = 256
 
 
 @pytest.fixture
-def few(tmp_path: Path) -> Iterator[PdfWorkers]:
+def few(tmp_path: Path) -> Iterator[PdfClient]:
     """One worker, so that its memory is that of all pages so far."""
-    with PdfWorkers(
+    with PdfClient(
         workers=1,
         timeout_s=5,
         memory_mb=WORKER_MB,
         max_pages=1000,
-        slot_dir=tmp_path / "slots",
+        buffer_dir=tmp_path / "buffers",
         document_timeout_s=2,
     ) as pool:
         yield pool
@@ -40,17 +40,17 @@ def bomb(byte: bytes, megabytes: int) -> bytes:
     return zlib.compress(once, 9)
 
 
-def render(workers: PdfWorkers, path: Path, number: int = 1) -> RenderedPage:
+def render(workers: PdfClient, path: Path, number: int = 1) -> RenderedPage:
     return workers.render(
         path, number, dpi=144, max_pixels=40_000_000, image_path=None, jpeg_quality=80
     )
 
 
-def worker_mb(workers: PdfWorkers) -> float:
+def worker_mb(workers: PdfClient) -> float:
     return sum(psutil.Process(pid).memory_info().rss for pid in workers.pids) / 2**20
 
 
-def test_a_page_of_200_000_points_is_rendered_small(few: PdfWorkers, tmp_path: Path) -> None:
+def test_a_page_of_200_000_points_is_rendered_small(few: PdfClient, tmp_path: Path) -> None:
     box = b"[0 0 200000 200000]"
     path = write_pdf(tmp_path / "a.pdf", CATALOG, PAGES, page(box=box), stream(b"0 0 99 99 re f"))
     with render(few, path) as rendered:
@@ -59,7 +59,7 @@ def test_a_page_of_200_000_points_is_rendered_small(few: PdfWorkers, tmp_path: P
     assert worker_mb(few) < 100 + WORKER_MB
 
 
-def test_a_decompression_bomb_costs_its_page_at_most(few: PdfWorkers, tmp_path: Path) -> None:
+def test_a_decompression_bomb_costs_its_page_at_most(few: PdfClient, tmp_path: Path) -> None:
     filters = b"/Filter [/FlateDecode /FlateDecode]"
     path = write_pdf(
         tmp_path / "bomb.pdf", CATALOG, PAGES, page(), stream(bomb(b" ", 700), filters)
@@ -73,7 +73,7 @@ def test_a_decompression_bomb_costs_its_page_at_most(few: PdfWorkers, tmp_path: 
 
 
 def test_an_image_that_unpacks_beyond_the_limit_costs_its_page_at_most(
-    few: PdfWorkers, tmp_path: Path
+    few: PdfClient, tmp_path: Path
 ) -> None:
     image = (
         b"/Type /XObject /Subtype /Image /Width 15000 /Height 15000 /ColorSpace /DeviceRGB"
@@ -92,7 +92,7 @@ def test_an_image_that_unpacks_beyond_the_limit_costs_its_page_at_most(
 
 
 def test_a_font_that_unpacks_beyond_the_limit_costs_its_worker_no_more_than_that(
-    few: PdfWorkers, tmp_path: Path
+    few: PdfClient, tmp_path: Path
 ) -> None:
     descriptor = b"<< /Type /FontDescriptor /FontName /Bomb /Flags 4 /FontFile2 7 0 R >>"
     path = write_pdf(
@@ -111,7 +111,7 @@ def test_a_font_that_unpacks_beyond_the_limit_costs_its_worker_no_more_than_that
 
 
 @contextmanager
-def watched(workers: PdfWorkers) -> Iterator[list[float]]:
+def watched(workers: PdfClient) -> Iterator[list[float]]:
     """Megabytes that the workers take, again and again while the block runs."""
     seen: list[float] = []
     done = threading.Event()
@@ -130,7 +130,7 @@ def watched(workers: PdfWorkers) -> Iterator[list[float]]:
         thread.join()
 
 
-def render_or_error(workers: PdfWorkers, path: Path) -> str:
+def render_or_error(workers: PdfClient, path: Path) -> str:
     try:
         with render(workers, path):
             return "rendered"
@@ -139,7 +139,7 @@ def render_or_error(workers: PdfWorkers, path: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", ["form", "pattern", "font"])
-def test_what_draws_itself_ends(few: PdfWorkers, tmp_path: Path, kind: str) -> None:
+def test_what_draws_itself_ends(few: PdfClient, tmp_path: Path, kind: str) -> None:
     resources = {
         "form": b"/XObject << /F 5 0 R >>",
         "pattern": b"/Pattern << /F 5 0 R >>",
@@ -170,7 +170,7 @@ def test_what_draws_itself_ends(few: PdfWorkers, tmp_path: Path, kind: str) -> N
     assert render_or_error(few, path) in {"rendered", "page_failed"}
 
 
-def test_ten_thousand_pages_open_in_bounded_memory(few: PdfWorkers, tmp_path: Path) -> None:
+def test_ten_thousand_pages_open_in_bounded_memory(few: PdfClient, tmp_path: Path) -> None:
     count = 10_000
     kids = b" ".join(b"%d 0 R" % number for number in range(3, 3 + count))
     leaf = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 100] >>"
@@ -183,12 +183,12 @@ def test_ten_thousand_pages_open_in_bounded_memory(few: PdfWorkers, tmp_path: Pa
 
 
 def test_a_document_whose_pages_all_hang_is_given_up(tmp_path: Path) -> None:
-    with PdfWorkers(
+    with PdfClient(
         workers=1,
         timeout_s=1,
         memory_mb=WORKER_MB,
         max_pages=1000,
-        slot_dir=tmp_path / "slots",
+        buffer_dir=tmp_path / "buffers",
         document_timeout_s=2,
     ) as workers:
         path = endless_pdf(tmp_path / "slow.pdf")
@@ -200,7 +200,7 @@ def test_a_document_whose_pages_all_hang_is_given_up(tmp_path: Path) -> None:
         assert render_or_error(workers, sound) == "rendered"
 
 
-def test_nothing_in_a_pdf_is_executed_or_fetched(few: PdfWorkers, tmp_path: Path) -> None:
+def test_nothing_in_a_pdf_is_executed_or_fetched(few: PdfClient, tmp_path: Path) -> None:
     """Scripts and launch actions that write a file, streams and images that lie at an address."""
     owned = str(tmp_path / "owned").encode()
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -1,4 +1,4 @@
-"""Slots are reused, counted and never left behind."""
+"""Buffers are reused, counted and never left behind."""
 
 import fcntl
 import os
@@ -10,8 +10,8 @@ import numpy as np
 import psutil
 import pytest
 
-from deepcompress_dagster.pdf import pixel_buffers as slots
-from deepcompress_dagster.pdf.pixel_buffers import Slot, SlotStore, remove_stale
+from deepcompress_dagster.pdf import pixel_buffers
+from deepcompress_dagster.pdf.pixel_buffers import PixelBuffer, PixelBufferStore, remove_stale
 
 StartPython = Callable[..., "subprocess.Popen[str]"]
 
@@ -29,15 +29,15 @@ def disk(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(memory: Path, disk: Path) -> Iterator[SlotStore]:
-    store = SlotStore(disk, shared_memory=memory)
+def store(memory: Path, disk: Path) -> Iterator[PixelBufferStore]:
+    store = PixelBufferStore(disk, shared_memory=memory)
     yield store
     store.close()
 
 
-def write(slot: Slot, height: int, width: int, value: int = 7) -> None:
+def write(buffer: PixelBuffer, height: int, width: int, value: int = 7) -> None:
     """What a worker does."""
-    with slot.path.open("r+b") as file:
+    with buffer.path.open("r+b") as file:
         file.write(bytes([value]) * (height * width * 3))
 
 
@@ -51,17 +51,17 @@ def dead_process(start_python: StartPython) -> int:
         return process.pid
 
 
-def test_pixels_are_what_a_worker_wrote(store: SlotStore) -> None:
-    slot = store.take()
-    write(slot, 4, 5, value=9)
-    pixels = slot.pixels(4, 5)
+def test_pixels_are_what_a_worker_wrote(store: PixelBufferStore) -> None:
+    buffer = store.take()
+    write(buffer, 4, 5, value=9)
+    pixels = buffer.pixels(4, 5)
     assert pixels.shape == (4, 5, 3)
     assert pixels.dtype == np.uint8
     assert (pixels == 9).all()
     assert not pixels.flags.writeable
 
 
-def test_a_slot_is_used_again_and_grows(store: SlotStore) -> None:
+def test_a_slot_is_used_again_and_grows(store: PixelBufferStore) -> None:
     first = store.take()
     write(first, 4, 5)
     first.pixels(4, 5)
@@ -73,78 +73,80 @@ def test_a_slot_is_used_again_and_grows(store: SlotStore) -> None:
     assert second.size == 40 * 50 * 3
 
 
-def test_two_pages_never_share_a_slot(store: SlotStore) -> None:
+def test_two_pages_never_share_a_slot(store: PixelBufferStore) -> None:
     assert store.take() is not store.take()
     assert store.in_use == 2
 
 
-def test_giving_back_twice_counts_once(store: SlotStore) -> None:
-    slot = store.take()
-    store.give_back(slot)
-    store.give_back(slot)
-    assert store.take() is slot
-    assert store.take() is not slot
+def test_giving_back_twice_counts_once(store: PixelBufferStore) -> None:
+    buffer = store.take()
+    store.give_back(buffer)
+    store.give_back(buffer)
+    assert store.take() is buffer
+    assert store.take() is not buffer
 
 
-def test_names_carry_the_process_id(store: SlotStore, memory: Path) -> None:
-    slot = store.take()
-    assert slot.path.parent.parent == memory
-    assert f"-{os.getpid()}-" in slot.path.parent.name
+def test_names_carry_the_process_id(store: PixelBufferStore, memory: Path) -> None:
+    buffer = store.take()
+    assert buffer.path.parent.parent == memory
+    assert f"-{os.getpid()}-" in buffer.path.parent.name
 
 
 def test_little_shared_memory_sends_slots_to_disk(
-    store: SlotStore, disk: Path, monkeypatch: pytest.MonkeyPatch
+    store: PixelBufferStore, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slots, "MIN_SHARED_MEMORY", 10**18)
+    monkeypatch.setattr(pixel_buffers, "MIN_SHARED_MEMORY", 10**18)
     assert store.take().path.is_relative_to(disk)
 
 
 def test_missing_shared_memory_sends_slots_to_disk(disk: Path, tmp_path: Path) -> None:
-    store = SlotStore(disk, shared_memory=tmp_path / "nowhere")
+    store = PixelBufferStore(disk, shared_memory=tmp_path / "nowhere")
     assert store.take().path.is_relative_to(disk)
     store.close()
 
 
-def test_free_slots_are_kept_up_to_a_sum(store: SlotStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slots, "KEEP_BYTES", 100)
+def test_free_slots_are_kept_up_to_a_sum(
+    store: PixelBufferStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pixel_buffers, "KEEP_BYTES", 100)
     small, large = store.take(), store.take()
-    for slot, side in ((small, 5), (large, 10)):
-        write(slot, side, side)
-        slot.pixels(side, side)
-        store.give_back(slot)
+    for buffer, side in ((small, 5), (large, 10)):
+        write(buffer, side, side)
+        buffer.pixels(side, side)
+        store.give_back(buffer)
     assert small.path.exists()
     assert not large.path.exists()
 
 
-def test_views_outlive_the_store(store: SlotStore) -> None:
-    slot = store.take()
-    write(slot, 4, 5, value=9)
-    pixels = slot.pixels(4, 5)
+def test_views_outlive_the_store(store: PixelBufferStore) -> None:
+    buffer = store.take()
+    write(buffer, 4, 5, value=9)
+    pixels = buffer.pixels(4, 5)
     store.close()
     assert (pixels == 9).all()
 
 
 def test_closing_leaves_no_file_and_no_handle(memory: Path, disk: Path) -> None:
     before = open_files()
-    store = SlotStore(disk, shared_memory=memory)
+    store = PixelBufferStore(disk, shared_memory=memory)
     taken = [store.take(on_disk=index % 2 == 0) for index in range(6)]
-    for slot in taken:
-        write(slot, 4, 5)
-        slot.pixels(4, 5)
+    for buffer in taken:
+        write(buffer, 4, 5)
+        buffer.pixels(4, 5)
     store.give_back(taken[0])
     store.close()
     assert list(memory.iterdir()) == list(disk.iterdir()) == []
-    del taken, slot
+    del taken, buffer
     assert open_files() == before
 
 
 def test_a_slot_that_comes_back_after_closing_is_removed(memory: Path, disk: Path) -> None:
-    store = SlotStore(disk, shared_memory=memory)
-    slot = store.take()
+    store = PixelBufferStore(disk, shared_memory=memory)
+    buffer = store.take()
     store.close()
-    store.give_back(slot)
+    store.give_back(buffer)
     assert store.in_use == 0
-    assert not slot.path.exists()
+    assert not buffer.path.exists()
     with pytest.raises(RuntimeError, match="closed"):
         store.take()
 
@@ -152,13 +154,13 @@ def test_a_slot_that_comes_back_after_closing_is_removed(memory: Path, disk: Pat
 def test_folders_of_dead_processes_are_removed_at_start(
     memory: Path, disk: Path, dead_process: int
 ) -> None:
-    dead = memory / f"{slots.PREFIX}{dead_process}-1"
-    mine = memory / f"{slots.PREFIX}{os.getpid()}-99"
+    dead = memory / f"{pixel_buffers.PREFIX}{dead_process}-1"
+    mine = memory / f"{pixel_buffers.PREFIX}{os.getpid()}-99"
     other = memory / "deepcompress-notes-x"
     for folder in (dead, mine, other):
         folder.mkdir()
-        (folder / "1.slot").touch()
-    SlotStore(disk, shared_memory=memory).close()
+        (folder / "1.buffer").touch()
+    PixelBufferStore(disk, shared_memory=memory).close()
     assert not dead.exists()
     assert mine.exists()
     assert other.exists()
@@ -167,7 +169,7 @@ def test_folders_of_dead_processes_are_removed_at_start(
 def test_a_locked_folder_is_kept_though_its_process_id_means_nothing_here(
     memory: Path, dead_process: int
 ) -> None:
-    folder = memory / f"{slots.PREFIX}{dead_process}-1"
+    folder = memory / f"{pixel_buffers.PREFIX}{dead_process}-1"
     folder.mkdir()
     with (folder / "lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -181,8 +183,8 @@ OWNER = """
 import sys
 import time
 from pathlib import Path
-from deepcompress_dagster.pdf.pixel_buffers import SlotStore
-store = SlotStore(Path(sys.argv[1]), shared_memory=Path(sys.argv[2]))
+from deepcompress_dagster.pdf.pixel_buffers import PixelBufferStore
+store = PixelBufferStore(Path(sys.argv[1]), shared_memory=Path(sys.argv[2]))
 store.take()
 print("ready", flush=True)
 time.sleep(float(sys.argv[3]))
@@ -203,8 +205,8 @@ def test_slots_of_a_killed_process_go_with_the_next_store(
     with start_python("-c", OWNER, disk, memory, "60") as process:
         assert process.stdout is not None
         process.stdout.readline()
-        SlotStore(disk, shared_memory=memory).close()
+        PixelBufferStore(disk, shared_memory=memory).close()
         assert len(list(memory.iterdir())) == 1
         process.kill()
-    SlotStore(disk, shared_memory=memory).close()
+    PixelBufferStore(disk, shared_memory=memory).close()
     assert list(memory.iterdir()) == []

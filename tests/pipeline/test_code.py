@@ -1,12 +1,12 @@
 from deepcompress_dagster.pipeline.code import is_code, join_code, preformatted, split_code
-from deepcompress_dagster.pipeline.layout import CLUSTER_MODEL, Area, mend
-from deepcompress_dagster.pipeline.lines import Line, layer_lines
+from deepcompress_dagster.pipeline.layout import CLUSTER_MODEL, Area, postprocess_layout
+from deepcompress_dagster.pipeline.lines import PageLine, layer_lines
 from deepcompress_dagster.records import BBox, Label, TextSource, Word
 
 SIZE = (600.0, 800.0)
 
 
-def typed(text: str, x: float, y: float, monospace: bool = True) -> Line:
+def typed(text: str, x: float, y: float, monospace: bool = True) -> PageLine:
     """A line with characters 6 points wide, words where monospace type has them."""
     words, column = [], 0
     for piece in text.split(" "):
@@ -15,7 +15,7 @@ def typed(text: str, x: float, y: float, monospace: bool = True) -> Line:
             words.append(Word(box, piece, 10, monospace=monospace))
         column += len(piece) + 1
     bbox = BBox(words[0].bbox.x0, y, words[-1].bbox.x1, y + 10)
-    return Line(bbox, tuple(words), TextSource.TEXT_LAYER)
+    return PageLine(bbox, tuple(words), TextSource.TEXT_LAYER)
 
 
 def test_code_keeps_its_lines_its_indent_and_its_blanks():
@@ -46,7 +46,7 @@ def test_code_that_a_model_saw_in_pieces_is_one_area_of_text():
         Area(Label.TEXT, BBox(100, 12, 300, 23), 0.4, "m"),
     ]
     lines = [typed("first line", 100, 0), typed("second", 100, 12), typed("third", 100, 24)]
-    (area,) = mend(areas, lines, SIZE)
+    (area,) = postprocess_layout(areas, lines, SIZE)
     assert (area.label, area.model) == (Label.TEXT, "m")
     assert area.bbox == BBox(100, 0, 160, 34)
 
@@ -58,7 +58,7 @@ def test_code_far_below_is_another_piece():
 
 def test_overlooked_code_and_overlooked_prose_get_areas_of_their_own():
     lines = [typed("some prose", 90, 0, monospace=False), typed("x = 1", 110, 11)]
-    found = mend([], lines, SIZE)
+    found = postprocess_layout([], lines, SIZE)
     assert [area.model for area in found] == [CLUSTER_MODEL, CLUSTER_MODEL]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepcompress_dagster.pipeline.figures import FigureJob, describe
-from deepcompress_dagster.pipeline.lines import Line
+from deepcompress_dagster.pipeline.lines import PageLine
 from deepcompress_dagster.records import BBox, TextSource, Word
 
 BOX = BBox(0, 0, 200, 150)
@@ -15,7 +15,7 @@ PAPER = np.full((300, 400, 3), 255, np.uint8)
 
 def at(x, y, text, confidence=1.0, size=8.0):
     box = BBox(x, y, x + 0.5 * size * len(text), y + size)
-    return Line(box, (Word(box, text),), TextSource.OCR, confidence)
+    return PageLine(box, (Word(box, text),), TextSource.OCR, confidence)
 
 
 def kind(lines=(), pixels=PAPER, paths=0, box=BOX):

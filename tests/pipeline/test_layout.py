@@ -4,21 +4,21 @@ from deepcompress_dagster.models.predictor import Detection
 from deepcompress_dagster.pipeline.layout import (
     Area,
     detected_areas,
-    mend,
     ordered_regions,
     page_sized,
+    postprocess_layout,
     shows_a_document,
 )
-from deepcompress_dagster.pipeline.lines import Line
-from deepcompress_dagster.pipeline.page_rotation import Frame
+from deepcompress_dagster.pipeline.lines import PageLine
+from deepcompress_dagster.pipeline.page_rotation import PageRotation
 from deepcompress_dagster.records import BBox, Label, TextSource, Word
 
 SIZE = (600.0, 800.0)
 
 
-def line(text: str, x0: float, y0: float, x1: float, block: int = 0) -> Line:
+def line(text: str, x0: float, y0: float, x1: float, block: int = 0) -> PageLine:
     box = BBox(x0, y0, x1, y0 + 10)
-    return Line(box, (Word(box, text, 10),), TextSource.TEXT_LAYER, block=block)
+    return PageLine(box, (Word(box, text, 10),), TextSource.TEXT_LAYER, block=block)
 
 
 def area(label: Label, *box: float, score: float = 0.9) -> Area:
@@ -35,7 +35,7 @@ def test_pixels_become_points_and_boxes_end_at_the_page():
 
 
 def test_text_that_the_model_overlooked_gets_an_area():
-    found = mend(
+    found = postprocess_layout(
         [area(Label.TEXT, 0, 0, 300, 50)], [line("a", 10, 10, 90), line("b", 10, 400, 90)], SIZE
     )
     assert [(a.label, a.score) for a in found] == [(Label.TEXT, 0.9), (Label.TEXT, 0.0)]
@@ -44,7 +44,7 @@ def test_text_that_the_model_overlooked_gets_an_area():
 
 def test_a_text_area_grows_around_its_lines_and_a_table_does_not():
     lines = [line("long", 10, 10, 320), line("cell", 10, 110, 320)]
-    text, table = mend(
+    text, table = postprocess_layout(
         [area(Label.TEXT, 0, 0, 300, 50), area(Label.TABLE, 0, 100, 300, 200)], lines, SIZE
     )
     assert text.bbox.x1 == 320
@@ -52,24 +52,31 @@ def test_a_text_area_grows_around_its_lines_and_a_table_does_not():
 
 
 def test_areas_inside_a_table_belong_to_it():
-    found = mend([area(Label.TABLE, 0, 0, 300, 300), area(Label.TEXT, 10, 10, 100, 50)], [], SIZE)
+    found = postprocess_layout(
+        [area(Label.TABLE, 0, 0, 300, 300), area(Label.TEXT, 10, 10, 100, 50)], [], SIZE
+    )
     assert labels(found) == [Label.TABLE]
 
 
 def test_a_picture_of_a_whole_page_of_text_is_no_figure():
     lines = [line(f"line {n} of a scanned page", 50, 50 + 20 * n, 500) for n in range(12)]
-    found = mend([area(Label.PICTURE, 0, 0, 600, 780)], lines, SIZE)
+    found = postprocess_layout([area(Label.PICTURE, 0, 0, 600, 780)], lines, SIZE)
     assert Label.PICTURE not in labels(found)
 
 
 def test_a_chart_that_fills_its_page_is_a_figure():
     ticks = [line(f"{n}0 %", 50, 50 + 60 * n, 75) for n in range(12)]
-    assert labels(mend([area(Label.PICTURE, 0, 0, 600, 780)], ticks, SIZE)) == [Label.PICTURE]
+    assert labels(postprocess_layout([area(Label.PICTURE, 0, 0, 600, 780)], ticks, SIZE)) == [
+        Label.PICTURE
+    ]
 
 
 def test_text_that_names_the_table_below_it_becomes_a_caption():
     areas = [area(Label.TEXT, 0, 80, 300, 92), area(Label.TABLE, 0, 100, 300, 200)]
-    assert labels(mend(areas, [line("Table 2: Prices", 0, 81, 200)], SIZE))[0] is Label.CAPTION
+    assert (
+        labels(postprocess_layout(areas, [line("Table 2: Prices", 0, 81, 200)], SIZE))[0]
+        is Label.CAPTION
+    )
 
 
 def test_a_picture_full_of_lines_shows_a_document_and_a_chart_with_labels_does_not():
@@ -84,13 +91,15 @@ def test_a_picture_full_of_lines_shows_a_document_and_a_chart_with_labels_does_n
 
 def test_two_areas_with_one_box_are_one_region_the_better_scored():
     areas = [area(Label.TEXT, 0, 0, 100, 50, score=0.5), area(Label.TITLE, 0, 0, 100, 50)]
-    (region,) = ordered_regions(areas, 3, Frame(*SIZE))
+    (region,) = ordered_regions(areas, 3, PageRotation(*SIZE))
     assert (region.label, region.reading_order, region.page_number) == (Label.TITLE, 1, 3)
 
 
 def test_a_region_keeps_its_identity_when_its_box_moves_by_less_than_a_point():
     first, second = (
-        ordered_regions([area(Label.TEXT, 10 + d, 20, 100, 50)], 1, Frame(*SIZE))[0].region_id
+        ordered_regions([area(Label.TEXT, 10 + d, 20, 100, 50)], 1, PageRotation(*SIZE))[
+            0
+        ].region_id
         for d in (0.1, 0.3)
     )
     assert first == second
@@ -98,13 +107,13 @@ def test_a_region_keeps_its_identity_when_its_box_moves_by_less_than_a_point():
 
 def test_of_two_text_areas_one_inside_the_other_the_better_scored_stays():
     paragraph, part = area(Label.TEXT, 0, 0, 300, 60), area(Label.TEXT, 5, 20, 290, 40, score=0.4)
-    assert mend([part, paragraph], [], SIZE) == [paragraph]
+    assert postprocess_layout([part, paragraph], [], SIZE) == [paragraph]
 
 
 def test_an_area_over_lines_of_others_goes():
     areas = [area(Label.TEXT, 0, 0, 300, 22), area(Label.TEXT, 100, 0, 320, 24, score=0.4)]
     lines = [line("one", 0, 0, 290), line("two", 0, 11, 290)]
-    assert len(mend(areas, lines, SIZE)) == 1
+    assert len(postprocess_layout(areas, lines, SIZE)) == 1
 
 
 def test_a_small_page_is_seen_on_a_sheet_and_a_whole_page_as_it_is():

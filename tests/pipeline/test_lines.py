@@ -1,5 +1,5 @@
 from deepcompress_dagster.pipeline.lines import (
-    Line,
+    PageLine,
     assign,
     cluster,
     in_rows,
@@ -11,14 +11,14 @@ from deepcompress_dagster.pipeline.lines import (
 from deepcompress_dagster.records import BBox, TextLine, TextSource, TextStyle, Word
 
 
-def line(text: str, x0: float, y0: float, width: float = 100, block: int = 0) -> Line:
+def line(text: str, x0: float, y0: float, width: float = 100, block: int = 0) -> PageLine:
     pieces = text.split()
     step = width / max(1, len(pieces))
     words = tuple(
         Word(BBox(x0 + i * step, y0, x0 + (i + 1) * step - 1, y0 + 10), piece, 10)
         for i, piece in enumerate(pieces)
     )
-    return Line(BBox(x0, y0, x0 + width, y0 + 10), words, TextSource.TEXT_LAYER, block=block)
+    return PageLine(BBox(x0, y0, x0 + width, y0 + 10), words, TextSource.TEXT_LAYER, block=block)
 
 
 def test_words_of_one_pdf_line_become_one_line():
@@ -93,9 +93,9 @@ def test_words_of_an_ocr_line_share_its_box_in_order():
 
 
 def test_rows_of_a_slanted_page_are_told_by_the_order_of_reading():
-    def at(text: str, x: float, y: float) -> Line:
+    def at(text: str, x: float, y: float) -> PageLine:
         box = BBox(x, y, x + 80, y + 10)
-        return Line(box, (Word(box, text),), TextSource.OCR)
+        return PageLine(box, (Word(box, text),), TextSource.OCR)
 
     read = [at("bread", 0, 6), at("2.10", 300, 0), at("milk", 0, 18), at("0.99", 300, 12)]
     lines = numbered_rows(read)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepcompress_dagster.pipeline.page_rotation import Frame
+from deepcompress_dagster.pipeline.page_rotation import PageRotation
 from deepcompress_dagster.records import BBox
 
 TURNS = (0, 90, 180, 270)
@@ -19,16 +19,16 @@ def test_upright_and_back_is_the_same_box(turn, size, data):
     x0, x1 = sorted(data.draw(st.tuples(st.integers(0, width), st.integers(0, width))))
     y0, y1 = sorted(data.draw(st.tuples(st.integers(0, height), st.integers(0, height))))
     box = BBox(x0, y0, x1, y1)
-    frame = Frame(width, height, turn)
-    assert frame.displayed(frame.upright(box)) == box
+    rotation = PageRotation(width, height, turn)
+    assert rotation.displayed(rotation.upright(box)) == box
 
 
 @pytest.mark.parametrize("turn", TURNS)
 def test_boxes_turn_with_the_pixels(turn):
     page = np.zeros((200, 100, 3), np.uint8)
     page[20:50, 10:30] = 255
-    frame = Frame(100, 200, turn)
-    x0, y0, x1, y1 = (int(value) for value in frame.upright(BBox(10, 20, 30, 50)))
-    upright = frame.upright_pixels(page)
+    rotation = PageRotation(100, 200, turn)
+    x0, y0, x1, y1 = (int(value) for value in rotation.upright(BBox(10, 20, 30, 50)))
+    upright = rotation.upright_pixels(page)
     assert upright[y0:y1, x0:x1].min() == 255
     assert upright.sum() == upright[y0:y1, x0:x1].sum()

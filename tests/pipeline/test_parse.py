@@ -33,7 +33,7 @@ def task(path: Path, folder: Path, **changes) -> DocumentTask:
 def run(settings, tasks, **options):
     """Events of a parse: opened, pages by (document, page), results by document."""
     with (
-        Parser(settings, slot_dir=settings.data_dir / "slots") as parser,
+        Parser(settings, buffer_dir=settings.data_dir / "slots") as parser,
         closing(parser.parse(tasks, **options)) as stream,
     ):
         events = list(stream)
@@ -53,7 +53,7 @@ def words(page: PageResult) -> str:
 
 def test_pages_of_all_documents_come_through_once_and_before_their_result(settings, samples):
     names = ("weather-notes.pdf", "orchard-tables.pdf")
-    with Parser(settings, slot_dir=settings.data_dir) as parser:
+    with Parser(settings, buffer_dir=settings.data_dir) as parser:
         events = list(parser.parse([task(samples / name, settings.data_dir) for name in names]))
     for name, count in (("weather-notes", 3), ("orchard-tables", 1)):
         mine = [event for event in events if event.document_id == name]
@@ -136,7 +136,7 @@ def test_leaving_early_ends_calls_that_would_take_long(settings, samples, tmp_pa
         task(endless_pdf(tmp_path / "endless.pdf"), settings.data_dir),
         task(samples / "weather-notes.pdf", settings.data_dir),
     ]
-    with Parser(patient, slot_dir=settings.data_dir / "slots") as parser:
+    with Parser(patient, buffer_dir=settings.data_dir / "slots") as parser:
         with closing(parser.parse(tasks)) as stream:
             assert isinstance(next(stream), DocumentOpened)
             while not parser._workers.slots_in_use:

@@ -4,15 +4,15 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepcompress_dagster.pipeline.lines import Line
+from deepcompress_dagster.pipeline.lines import PageLine
 from deepcompress_dagster.pipeline.row_bands import in_bands
 from deepcompress_dagster.pipeline.tables import fill
 from deepcompress_dagster.records import BBox, TableCell, TextSource, Word
 
 
-def word(text: str, x: float, y: float) -> Line:
+def word(text: str, x: float, y: float) -> PageLine:
     box = BBox(x, y, x + 30, y + 10)
-    return Line(box, (Word(box, text),), TextSource.OCR)
+    return PageLine(box, (Word(box, text),), TextSource.OCR)
 
 
 def grid(n_rows: int, pitch: float) -> list[TableCell]:
@@ -27,7 +27,7 @@ def texts(cells) -> list[str]:
     return [cell.text for cell in cells]
 
 
-def rows(n: int, pitch: float) -> list[Line]:
+def rows(n: int, pitch: float) -> list[PageLine]:
     return [word(f"{r}{c}", 5 + 60 * c, r * pitch) for r in range(n) for c in range(2)]
 
 

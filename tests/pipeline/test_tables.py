@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepcompress_dagster.pipeline.lines import Line
+from deepcompress_dagster.pipeline.lines import PageLine
 from deepcompress_dagster.pipeline.tables import (
     Grid,
     fill,
@@ -132,7 +132,7 @@ def test_words_go_to_the_cell_that_holds_them_and_strays_to_the_nearest():
         Word(BBox(55, 5, 70, 15), "right"),
         Word(BBox(101, 5, 120, 15), "stray"),
     )
-    line = Line(BBox(5, 5, 120, 15), words, TextSource.TEXT_LAYER)
+    line = PageLine(BBox(5, 5, 120, 15), words, TextSource.TEXT_LAYER)
     assert [cell.text for cell in fill(cells, [line])] == ["left", "right stray"]
 
 
@@ -153,17 +153,17 @@ def _away(cell: BBox, word: BBox) -> tuple[float, float]:
 def test_no_cell_is_nearer_to_a_word_than_the_one_that_it_goes_to(places, word):
     cells = [TableCell(i, 0, 1, 1, False, "", box) for i, box in enumerate(places)]
     cells.append(TableCell(len(cells), 0, 1, 1, False, "", None))
-    line = Line(word, (Word(word, "word"),), TextSource.TEXT_LAYER)
+    line = PageLine(word, (Word(word, "word"),), TextSource.TEXT_LAYER)
     (taken,) = [i for i, cell in enumerate(fill(cells, [line])) if cell.text]
     assert taken == min(range(len(places)), key=lambda i: _away(places[i], word))
 
 
-def _words(*places: tuple[str, float, float]) -> list[Line]:
+def _words(*places: tuple[str, float, float]) -> list[PageLine]:
     """A line for each word (text, x, y), 10 points high and 6 a letter."""
     lines = []
     for text, x, y in places:
         box = BBox(x, y, x + 6 * len(text), y + 10)
-        lines.append(Line(box, (Word(box, text),), TextSource.TEXT_LAYER))
+        lines.append(PageLine(box, (Word(box, text),), TextSource.TEXT_LAYER))
     return lines
 
 
@@ -178,7 +178,7 @@ def _framed(n_rows: int, n_columns: int, width: float, height: float) -> Grid:
     return Grid(n_rows, n_columns, cells, 1.0, "test")
 
 
-def _filled(grid: Grid, lines: list[Line]) -> Grid:
+def _filled(grid: Grid, lines: list[PageLine]) -> Grid:
     return replace(grid, cells=fill(grid.cells, lines))
 
 

@@ -12,7 +12,7 @@ import pytest
 from deepcompress_dagster.pdf.messages import PageContent, RenderRequest
 from deepcompress_dagster.pdf.worker.document import open_document
 from deepcompress_dagster.pdf.worker.render import render_page
-from deepcompress_dagster.pipeline.text_layer import InkMap, judge
+from deepcompress_dagster.pipeline.text_layer import InkMap, assess
 from deepcompress_dagster.records import BBox, Word, union
 
 NewPdf = Callable[..., Path]
@@ -23,11 +23,11 @@ PAGE = BBox(0, 0, 400, 600)
 TEXT = "The quick brown fox jumps over the lazy dog and runs away into the wood"
 
 
-def seen(path: Path, slot: Path) -> tuple[PageContent, Pixels]:
-    slot.touch()
-    content = render_page(open_document(path), RenderRequest(1, DPI, 40_000_000, slot))
+def seen(path: Path, buffer: Path) -> tuple[PageContent, Pixels]:
+    buffer.touch()
+    content = render_page(open_document(path), RenderRequest(1, DPI, 40_000_000, buffer))
     shape = (content.pixel_height, content.pixel_width, 3)
-    return content, np.frombuffer(slot.read_bytes(), np.uint8).reshape(shape)
+    return content, np.frombuffer(buffer.read_bytes(), np.uint8).reshape(shape)
 
 
 def paragraph(page: Any, **options: Any) -> None:
@@ -37,7 +37,7 @@ def paragraph(page: Any, **options: Any) -> None:
 
 @pytest.fixture
 def page(new_pdf: NewPdf, tmp_path: Path) -> tuple[PageContent, Pixels]:
-    return seen(new_pdf("a.pdf", paragraph), tmp_path / "slot")
+    return seen(new_pdf("a.pdf", paragraph), tmp_path / "buffer")
 
 
 def around(words: tuple[Word, ...]) -> BBox:
@@ -46,7 +46,7 @@ def around(words: tuple[Word, ...]) -> BBox:
 
 def test_a_text_layer_on_its_own_ink_is_usable(page: tuple[PageContent, Pixels]) -> None:
     content, pixels = page
-    verdict = judge(content.words, around(content.words), InkMap(pixels, DPI / 72))
+    verdict = assess(content.words, around(content.words), InkMap(pixels, DPI / 72))
     assert verdict.usable
     assert verdict.readable
     assert verdict.reason == "good"
@@ -59,18 +59,18 @@ def test_light_text_on_a_dark_panel_is_usable(new_pdf: NewPdf, tmp_path: Path) -
         page.draw_rect(page.rect, fill=(0.1, 0.1, 0.2), color=None)
         paragraph(page, color=(1, 1, 1))
 
-    content, pixels = seen(new_pdf("a.pdf", draw), tmp_path / "slot")
-    assert judge(content.words, around(content.words), InkMap(pixels, DPI / 72)).usable
+    content, pixels = seen(new_pdf("a.pdf", draw), tmp_path / "buffer")
+    assert assess(content.words, around(content.words), InkMap(pixels, DPI / 72)).usable
 
 
 def test_ink_without_words_needs_reading(page: tuple[PageContent, Pixels]) -> None:
     content, pixels = page
-    verdict = judge((), around(content.words), InkMap(pixels, DPI / 72))
+    verdict = assess((), around(content.words), InkMap(pixels, DPI / 72))
     assert (verdict.usable, verdict.readable, verdict.reason) == (False, False, "no words")
 
 
 def test_a_blank_region_needs_no_reading(page: tuple[PageContent, Pixels]) -> None:
-    verdict = judge((), BBox(40, 400, 300, 500), InkMap(page[1], DPI / 72))
+    verdict = assess((), BBox(40, 400, 300, 500), InkMap(page[1], DPI / 72))
     assert (verdict.usable, verdict.reason) == (True, "blank")
 
 
@@ -79,7 +79,7 @@ def test_half_the_words_missing_is_readable_but_not_usable(
 ) -> None:
     content, pixels = page
     ink = InkMap(pixels, DPI / 72)
-    verdict = judge(content.words[::2], around(content.words), ink)
+    verdict = assess(content.words[::2], around(content.words), ink)
     assert (verdict.usable, verdict.readable) == (False, True)
     assert verdict.reason == "ink without words"
 
@@ -88,23 +88,23 @@ def test_ink_of_neighbours_is_not_missing(page: tuple[PageContent, Pixels]) -> N
     content, pixels = page
     ink, region = InkMap(pixels, DPI / 72), around(content.words)
     mine, others = content.words[:40], content.words[40:]
-    assert not judge(mine, region, ink).usable
-    assert judge(mine, region, ink, others).usable
-    assert judge((), region, ink, content.words).reason == "blank"
-    assert judge((), region, ink, others[:10]).reason == "no words"
+    assert not assess(mine, region, ink).usable
+    assert assess(mine, region, ink, others).usable
+    assert assess((), region, ink, content.words).reason == "blank"
+    assert assess((), region, ink, others[:10]).reason == "no words"
 
 
 def test_words_over_blank_paper_are_not_readable(page: tuple[PageContent, Pixels]) -> None:
     content, pixels = page
     moved = [replace(word, bbox=word.bbox.shifted(0, 250)) for word in content.words]
-    verdict = judge(moved, PAGE, InkMap(pixels, DPI / 72))
+    verdict = assess(moved, PAGE, InkMap(pixels, DPI / 72))
     assert (verdict.readable, verdict.reason) == (False, "words without ink")
 
 
 def test_white_words_on_white_are_not_readable(new_pdf: NewPdf, tmp_path: Path) -> None:
     path = new_pdf("a.pdf", lambda page: paragraph(page, color=(1, 1, 1)))
-    content, pixels = seen(path, tmp_path / "slot")
-    verdict = judge(content.words, around(content.words), InkMap(pixels, DPI / 72))
+    content, pixels = seen(path, tmp_path / "buffer")
+    verdict = assess(content.words, around(content.words), InkMap(pixels, DPI / 72))
     assert (verdict.readable, verdict.box_agreement) == (False, 0)
 
 
@@ -112,22 +112,22 @@ def test_white_words_on_white_are_not_readable(new_pdf: NewPdf, tmp_path: Path) 
 def test_unmapped_characters_are_not_readable(page: tuple[PageContent, Pixels], bad: str) -> None:
     content, pixels = page
     broken = [replace(word, text=bad * len(word.text)) for word in content.words]
-    verdict = judge(broken, around(content.words), InkMap(pixels, DPI / 72))
+    verdict = assess(broken, around(content.words), InkMap(pixels, DPI / 72))
     assert (verdict.readable, verdict.reason) == (False, "unmapped characters")
 
 
 def test_symbols_without_letters_are_not_readable(page: tuple[PageContent, Pixels]) -> None:
     content, pixels = page
     broken = [replace(word, text="!#%&$"[: len(word.text)]) for word in content.words]
-    verdict = judge(broken, around(content.words), InkMap(pixels, DPI / 72))
+    verdict = assess(broken, around(content.words), InkMap(pixels, DPI / 72))
     assert (verdict.readable, verdict.reason) == (False, "symbols")
 
 
 @pytest.mark.parametrize("line", ["Contents" + "." * 60 + "7", "_" * 60, "1,204 (3.7 %) = [a + b]"])
 def test_leaders_rules_and_formulas_are_usable(new_pdf: NewPdf, tmp_path: Path, line: str) -> None:
     path = new_pdf("a.pdf", lambda page: page.insert_text((40, 100), line, fontsize=9))
-    content, pixels = seen(path, tmp_path / "slot")
-    assert judge(content.words, around(content.words), InkMap(pixels, DPI / 72)).usable
+    content, pixels = seen(path, tmp_path / "buffer")
+    assert assess(content.words, around(content.words), InkMap(pixels, DPI / 72)).usable
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_every_script_has_letters(text: str) -> None:
     pixels = np.full((200, 800, 3), 255, np.uint8)
     pixels[100:120, 40:760:4] = 0
     word = Word(BBox(40, 98, 760, 122), text.replace(" ", ""))
-    assert judge([word], BBox(30, 90, 770, 130), InkMap(pixels, 1)).usable
+    assert assess([word], BBox(30, 90, 770, 130), InkMap(pixels, 1)).usable
 
 
 def test_rules_of_a_table_do_not_ask_for_words(new_pdf: NewPdf, tmp_path: Path) -> None:
@@ -147,8 +147,8 @@ def test_rules_of_a_table_do_not_ask_for_words(new_pdf: NewPdf, tmp_path: Path) 
             page.insert_text((100, 112 + 20 * row), f"{row}", fontsize=9)
             page.draw_rect((40, 100 + 20 * row, 360, 120 + 20 * row))
 
-    content, pixels = seen(new_pdf("a.pdf", draw), tmp_path / "slot")
-    assert judge(content.words, BBox(40, 100, 360, 220), InkMap(pixels, DPI / 72)).usable
+    content, pixels = seen(new_pdf("a.pdf", draw), tmp_path / "buffer")
+    assert assess(content.words, BBox(40, 100, 360, 220), InkMap(pixels, DPI / 72)).usable
 
 
 def test_ink_is_counted_in_points_and_clipped_to_the_page() -> None:

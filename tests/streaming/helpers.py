@@ -5,7 +5,7 @@ import time
 from collections.abc import Generator
 from typing import Any
 
-from deepcompress_dagster.streaming import Call, Trace
+from deepcompress_dagster.streaming import Call, FlowTimings
 
 LONG_S = 30.0
 """A wait that no passing test sits out."""
@@ -28,6 +28,6 @@ def one(_item: object) -> int:
     return 1
 
 
-def one_call(item: Any, _trace: Trace) -> Generator[Any, Any, Any]:
+def one_call(item: Any, _trace: FlowTimings) -> Generator[Any, Any, Any]:
     """A flow that asks stage ``a`` and returns its result."""
     return (yield Call("a", item))

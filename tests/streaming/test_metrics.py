@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from deepcompress_dagster.streaming import BatchSizer, Call, Stage, Stream, StreamMetrics, Trace
+from deepcompress_dagster.streaming import (
+    BatchSizer,
+    Call,
+    FlowTimings,
+    Stage,
+    Stream,
+    StreamMetrics,
+)
 from deepcompress_dagster.streaming import metrics as metrics_module
 from deepcompress_dagster.streaming.metrics import StageMetrics
 from tests.streaming.helpers import one, one_call
@@ -19,7 +26,7 @@ def slow(items: list[int]) -> list[int]:
 
 
 def test_items_batches_and_seconds_are_counted_per_stage() -> None:
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         yield Call("a", item)
         yield [Call("b", item)] * 3
 
@@ -42,7 +49,7 @@ def test_failed_items_are_counted_too() -> None:
     def work(items: list[int]) -> list[int]:
         raise ValueError
 
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         yield [Call("a", item)]
 
     stream = Stream([Stage("a", work, sizer=BatchSizer(4), linger_s=30)], budget=100)
@@ -60,7 +67,7 @@ def test_numbers_add_up_over_runs() -> None:
 
 
 def test_items_that_ask_no_stage_are_not_part_of_the_progress() -> None:
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         if item % 2:
             yield Call("a", item)
         return item

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from deepcompress_dagster.streaming.microbatch import (
     BatchSizer,
-    Outcome,
+    ItemOutcome,
+    QueuedItem,
     Stage,
-    Waiting,
-    WaitingLine,
+    StageQueue,
     run_batch,
 )
 
@@ -22,20 +22,20 @@ class Thing:
     """Something that a weak reference can watch."""
 
 
-def run(stage: Stage[int, int], items: list[int]) -> list[Outcome]:
+def run(stage: Stage[int, int], items: list[int]) -> list[ItemOutcome]:
     return run_batch(stage, items, stage.run)
 
 
-def line(limit: int, costs: list[float], linger_s: float = 10.0) -> WaitingLine[Waiting]:
-    waiting = WaitingLine[Waiting](
+def line(limit: int, costs: list[float], linger_s: float = 10.0) -> StageQueue[QueuedItem]:
+    waiting = StageQueue[QueuedItem](
         Stage("s", lambda items: items, sizer=BatchSizer(limit), linger_s=linger_s)
     )
     for number, cost in enumerate(costs):
-        waiting.add(Waiting(number, cost, since=float(number)))
+        waiting.add(QueuedItem(number, cost, since=float(number)))
     return waiting
 
 
-def taken(waiting: WaitingLine[Waiting], now: float, *, may_grow: bool) -> list[int]:
+def taken(waiting: StageQueue[QueuedItem], now: float, *, may_grow: bool) -> list[int]:
     return [entry.item for entry in waiting.take(now, may_grow=may_grow)]
 
 
@@ -74,7 +74,7 @@ def test_limits_that_hold_nothing_are_refused() -> None:
         Stage("s", lambda items: items, workers=0)
 
 
-# WaitingLine
+# StageQueue
 
 
 def test_a_full_batch_goes_at_once() -> None:

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from deepcompress_dagster.streaming import BatchSizer, Call, ItemFailed, Stage, Stream, Trace
+from deepcompress_dagster.streaming import BatchSizer, Call, FlowTimings, ItemFailed, Stage, Stream
 from tests.streaming.helpers import LONG_S, one, one_call
 
 
 def run_all(
     stages: list[Stage[Any, Any]],
     items: Iterable[Any],
-    flow: Callable[[Any, Trace], Any] = one_call,
+    flow: Callable[[Any, FlowTimings], Any] = one_call,
     budget: int = 100,
 ) -> list[Any]:
     return list(Stream(stages, budget=budget).run(items, flow, one))
@@ -57,7 +57,7 @@ def test_a_flow_gets_the_result_of_its_call_and_the_stream_yields_what_it_return
 
 
 def test_a_list_of_calls_is_answered_in_order_with_failures_in_place() -> None:
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         return (yield [Call("a", item), Call("b", item + 1), Call("a", item + 2)])
 
     double = Stage[int, int]("b", lambda items: [2 * item for item in items])
@@ -68,7 +68,7 @@ def test_a_list_of_calls_is_answered_in_order_with_failures_in_place() -> None:
 
 
 def test_a_failed_call_raises_in_the_flow() -> None:
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         try:
             return (yield Call("a", item))
         except ItemFailed as failure:
@@ -79,7 +79,7 @@ def test_a_failed_call_raises_in_the_flow() -> None:
 
 
 def test_an_empty_list_of_calls_is_answered_at_once() -> None:
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         assert (yield []) == []
         return (yield Call("a", item))
 
@@ -87,7 +87,7 @@ def test_an_empty_list_of_calls_is_answered_at_once() -> None:
 
 
 def test_a_flow_may_ask_nothing() -> None:
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         return item
         yield
 
@@ -95,7 +95,7 @@ def test_a_flow_may_ask_nothing() -> None:
 
 
 def test_a_flow_may_ask_an_earlier_stage_again() -> None:
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         first = yield Call("b", item)
         return (yield Call("a", first))
 
@@ -108,9 +108,9 @@ def test_no_items_give_no_results() -> None:
 
 
 def test_the_trace_lists_the_calls_in_the_order_of_asking() -> None:
-    def flow(item: int, trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, timings: FlowTimings) -> Generator[Any, Any, Any]:
         yield [Call("b", item), Call("a", item), Call("b", item)]
-        return [(entry.stage, entry.batch_size, entry.seconds > 0) for entry in trace.entries]
+        return [(entry.stage, entry.batch_size, entry.seconds > 0) for entry in timings.entries]
 
     stages = [
         Stage[int, int]("a", lambda items: items),
@@ -123,7 +123,7 @@ def test_answered_items_are_not_held() -> None:
     class Pixels:
         pass
 
-    def flow(_item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(_item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         page = Pixels()
         held = weakref.ref(page)
         call = Call("a", page)
@@ -149,7 +149,7 @@ def test_items_of_failed_calls_are_not_held_by_their_error() -> None:
     def work(items: list[Any]) -> list[Any]:
         raise ValueError("unreadable")
 
-    def flow(_item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(_item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         page = Pixels()
         held = weakref.ref(page)
         asked = [Call("a", page)]
@@ -224,7 +224,7 @@ def test_a_batch_does_not_wait_for_flows_further_downstream() -> None:
         assert is_through.wait(LONG_S)
         return items
 
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         if item == 0:
             return (yield Call("b", item))
         yield Call("a", item)
@@ -245,7 +245,7 @@ def test_a_batch_waits_for_an_item_that_is_still_upstream() -> None:
         time.sleep(0.05 * items[0])
         return items
 
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         yield Call("a", item)
         return (yield Call("b", item))
 
@@ -268,7 +268,7 @@ def test_an_item_waits_no_longer_than_the_linger() -> None:
         assert items == [0] or first_is_done.wait(LONG_S)
         return items
 
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         yield Call("a", item)
         yield Call("b", item)
         first_is_done.set()
@@ -328,7 +328,7 @@ def test_an_idle_worker_takes_what_another_left_in_the_line() -> None:
         together.wait()
         return items
 
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         yield Call("a", item)
         return (yield [Call("b", 1), Call("b", 1000)])
 
@@ -382,7 +382,7 @@ def test_an_item_larger_than_the_budget_goes_alone() -> None:
     in_flight: set[int] = set()
     company: dict[int, set[int]] = {}
 
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         in_flight.add(item)
         yield Call("a", item)
         company[item] = set(in_flight)
@@ -422,7 +422,7 @@ def test_stages_of_one_name_are_refused() -> None:
 
 
 def test_an_unknown_stage_ends_the_stream_and_says_which_there_are() -> None:
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         yield Call("layuot", item)
 
     with pytest.raises(ValueError, match=r"'layuot'; this stream has a, b"):
@@ -431,7 +431,7 @@ def test_an_unknown_stage_ends_the_stream_and_says_which_there_are() -> None:
 
 @pytest.mark.parametrize("asked", [None, "a", [("a", 1)]])
 def test_a_flow_that_yields_something_else_ends_the_stream(asked: object) -> None:
-    def flow(_item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(_item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         yield asked
 
     with pytest.raises(TypeError, match="must yield a Call"):
@@ -452,7 +452,7 @@ def test_a_second_run_at_the_same_time_is_refused() -> None:
 
 
 def test_overhead_per_call_is_below_100_microseconds() -> None:
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         yield Call("a", item)
         yield Call("b", item)
         yield Call("c", item)
@@ -468,7 +468,7 @@ def test_waiting_takes_no_processor_time() -> None:
         time.sleep(0.5)
         return items
 
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         yield Call("a", item)
         yield Call("b", item)
 

@@ -11,12 +11,12 @@ import pytest
 from deepcompress_dagster.streaming import (
     BatchSizer,
     Call,
+    FlowTimings,
     ItemFailed,
     Stage,
     StageHung,
     Stream,
     StreamCancelled,
-    Trace,
     stream,
 )
 from tests.streaming.helpers import LONG_S, one, one_call, stream_threads, wait_for_threads_to_end
@@ -39,7 +39,7 @@ class Flows:
         self.started = 0
         self.ended = 0
 
-    def __call__(self, item: Any, _trace: Trace) -> Generator[Any, Any, Any]:
+    def __call__(self, item: Any, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         self.started += 1
         try:
             first = yield Call("a", item)
@@ -262,7 +262,7 @@ def test_a_call_that_goes_on_while_the_run_ends_still_answers_its_flow() -> None
         held.append("slot")
         return ["slot"]
 
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         slot = yield Call("a", item)
         try:
             yield Call("b", item)
@@ -315,8 +315,8 @@ def test_items_that_block_are_left_behind_after_a_grace(
 def test_an_error_in_a_flow_ends_the_stream_with_it() -> None:
     flows, closed = Flows(), list[str]()
 
-    def flow(item: int, trace: Trace) -> Generator[Any, Any, Any]:
-        result = yield from flows(item, trace)
+    def flow(item: int, timings: FlowTimings) -> Generator[Any, Any, Any]:
+        result = yield from flows(item, timings)
         if item == 7:
             raise LookupError("page 7")
         return result
@@ -388,7 +388,7 @@ def test_an_interrupt_inside_a_stage_ends_the_stream() -> None:
 
 
 def test_results_finished_before_an_error_are_handed_out_first() -> None:
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         yield Call("a", item)
         if item == 5:
             raise LookupError("page 5")
@@ -420,9 +420,9 @@ def test_a_second_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 def test_an_error_while_flows_are_closed_does_not_keep_others_open() -> None:
     flows = Flows()
 
-    def flow(item: int, trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, timings: FlowTimings) -> Generator[Any, Any, Any]:
         try:
-            return (yield from flows(item, trace))
+            return (yield from flows(item, timings))
         finally:
             if item == 3:
                 raise LookupError("cannot close 3")
@@ -498,7 +498,7 @@ def test_a_call_that_returns_while_its_flow_is_closed_is_dropped(
 ) -> None:
     block = Blocker()
 
-    def flow(item: int, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         try:
             yield Call("a", item)
         finally:

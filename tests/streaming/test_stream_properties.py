@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from deepcompress_dagster.streaming import (
     BatchSizer,
     Call,
+    FlowTimings,
     ItemFailed,
     Stage,
     Stream,
     StreamCancelled,
-    Trace,
 )
 from tests.streaming.helpers import stream_threads
 
@@ -112,7 +112,7 @@ class Watch:
         self.most: list[dict[int, int]] = []
         self._lock = threading.Lock()
 
-    def flow(self, page: Page, _trace: Trace) -> Generator[Any, Any, Any]:
+    def flow(self, page: Page, _trace: FlowTimings) -> Generator[Any, Any, Any]:
         with self._lock:
             self.opened.append(page.number)
             self.in_flight[page.number] = page.size
@@ -264,8 +264,8 @@ def test_nothing_is_left_when_a_run_ends_anywhere(
         finally:
             closed.append("items")
 
-    def flow(page: Page, trace: Trace) -> Generator[Any, Any, Any]:
-        result = yield from watch.flow(page, trace)
+    def flow(page: Page, timings: FlowTimings) -> Generator[Any, Any, Any]:
+        result = yield from watch.flow(page, timings)
         if ending == "flow" and page.number == after:
             raise LookupError
         return result

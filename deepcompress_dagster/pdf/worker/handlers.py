@@ -18,7 +18,7 @@ def open_pdf(path: Path, passwords: tuple[str, ...], max_pages: int) -> Document
 
 
 def render_page(path: Path, passwords: tuple[str, ...], request: RenderRequest) -> PageContent:
-    """Render a page into its slot. Raises PdfError."""
+    """Render a page into its buffer. Raises PdfError."""
     pymupdf.TOOLS.reset_mupdf_warnings()
     return render.render_page(_documents.get(path, passwords), request)
 

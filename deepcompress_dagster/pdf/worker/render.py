@@ -1,4 +1,4 @@
-"""Rendering a page inside a worker: pixels into a slot, the image file, and the page's content."""
+"""Rendering a page in the worker: pixels into a buffer, the image file, what is on the page."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from deepcompress_dagster.pdf.errors import NoRoom, PageFailed, SlotFull
+from deepcompress_dagster.pdf.errors import NoRoom, PageFailed, PixelBufferFull
 from deepcompress_dagster.pdf.messages import PageContent, PageImage, RenderRequest
 from deepcompress_dagster.pdf.worker.document import load_page
 from deepcompress_dagster.pdf.worker.drawings import PageDrawings, page_drawings
@@ -56,8 +56,8 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
         rect = page.rect
         dpi = effective_dpi(rect.width, rect.height, request.dpi, request.max_pixels)
         pixmap = _pixmap(display_list, dpi, smooth=not graphics.too_many)
-    if request.slot is not None:
-        _fill_slot(request.slot, pixmap.samples_mv)
+    if request.buffer is not None:
+        _fill_buffer(request.buffer, pixmap.samples_mv)
     if request.image is not None:
         _write_image(pixmap, dpi, request.image)
 
@@ -105,15 +105,17 @@ def _pixmap(display_list: Any, dpi: float, *, smooth: bool) -> Any:
         mupdf.fz_set_graphics_aa_level(SMOOTH)
 
 
-def _fill_slot(slot: Path, samples: memoryview) -> None:
+def _fill_buffer(buffer: Path, samples: memoryview) -> None:
     # Writing instead of mapping: a full disk is an error here and would be a SIGBUS there.
     try:
-        with slot.open("r+b", buffering=0) as file:
+        with buffer.open("r+b", buffering=0) as file:
             written = 0
             while written < len(samples):
                 written += file.write(samples[written:]) or 0
     except OSError as error:
-        raise SlotFull(f"no room for the pixels of a page in {slot.parent}: {error}") from error
+        raise PixelBufferFull(
+            f"no room for the pixels of a page in {buffer.parent}: {error}"
+        ) from error
 
 
 def _write_image(pixmap: Any, dpi: float, target: PageImage) -> None:

@@ -285,5 +285,5 @@ def test_errors_travel_with_their_message(kind: type[errors.PdfError]) -> None:
 
 
 def test_error_types_are_distinct() -> None:
-    names = [kind.error_type for kind in all_errors() if kind is not errors.SlotFull]
+    names = [kind.error_type for kind in all_errors() if kind is not errors.PixelBufferFull]
     assert len(set(names)) == len(names)

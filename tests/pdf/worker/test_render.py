@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepcompress_dagster.pdf.errors import NoRoom, PageFailed, SlotFull
+from deepcompress_dagster.pdf.errors import NoRoom, PageFailed, PixelBufferFull
 from deepcompress_dagster.pdf.messages import (
     PageContent,
     PageImage,
@@ -28,17 +28,17 @@ NewPdf = Callable[..., Path]
 
 
 def content_of(path: Path, page_number: int = 1, dpi: float = 72, **options: Any) -> PageContent:
-    request = RenderRequest(page_number, dpi, 40_000_000, slot=None, **options)
+    request = RenderRequest(page_number, dpi, 40_000_000, buffer=None, **options)
     return render_page(open_document(path), request)
 
 
 def rendered(path: Path, tmp_path: Path, dpi: float = 72) -> tuple[PageContent, Any]:
-    """Content, and pixels as a worker would leave them in a slot."""
-    slot = tmp_path / "page.slot"
-    slot.touch()
-    content = render_page(open_document(path), RenderRequest(1, dpi, 40_000_000, slot))
+    """Content, and pixels as a worker would leave them in a buffer."""
+    buffer = tmp_path / "page.buffer"
+    buffer.touch()
+    content = render_page(open_document(path), RenderRequest(1, dpi, 40_000_000, buffer))
     shape = (content.pixel_height, content.pixel_width, 3)
-    return content, np.frombuffer(slot.read_bytes(), np.uint8).reshape(shape)
+    return content, np.frombuffer(buffer.read_bytes(), np.uint8).reshape(shape)
 
 
 def ink_box(pixels: Any, scale: float = 1) -> BBox:
@@ -328,7 +328,7 @@ def test_a_page_too_large_is_rendered_at_a_lower_resolution(
 
 def test_content_tells_the_resolution_that_was_used(new_pdf: NewPdf) -> None:
     document = open_document(new_pdf("a.pdf", size=(4000, 4000)))
-    content = render_page(document, RenderRequest(1, 144, 1_000_000, slot=None))
+    content = render_page(document, RenderRequest(1, 144, 1_000_000, buffer=None))
     assert content.dpi == pytest.approx(18)
     assert content.pixel_width == pytest.approx(1000, abs=1)
 
@@ -347,7 +347,7 @@ def test_the_page_image_replaces_its_file_whole(new_pdf: NewPdf, tmp_path: Path)
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_slot_without_room_is_said(new_pdf: NewPdf) -> None:
     document = open_document(new_pdf("a.pdf"))
-    with pytest.raises(SlotFull, match="no room for the pixels"):
+    with pytest.raises(PixelBufferFull, match="no room for the pixels"):
         render_page(document, RenderRequest(1, 72, 40_000_000, Path("/dev/full")))
 
 
