@@ -35,7 +35,7 @@ def test_a_line_has_the_style_of_most_of_its_characters():
         Word(BBox(0, 0, 20, 10), "Run", 10, bold=True, font="Serif-Bold"),
         Word(BBox(22, 0, 80, 10), "dpkg-deb", 9, monospace=True, font="Mono", color=0x000080),
     )
-    found = Line(BBox(0, 0, 80, 10), words, TextSource.TEXT_LAYER)
+    found = PageLine(BBox(0, 0, 80, 10), words, TextSource.TEXT_LAYER)
     assert found.style == TextStyle("Mono", 9, False, False, True, 0x000080)
     assert ocr_line(TextLine(BBox(0, 0, 80, 10), "Run")).style is None
 
