@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo up test lint scan format types validate models clean
+.PHONY: demo up test lint scan format types validate docs models clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -44,5 +44,10 @@ types: $(STAMP)
 validate: $(STAMP)
 	$(BIN)/dagster definitions validate -m deepcompress_dagster.definitions
 
+# The documentation site, in site/. Its tools are installed when they are first needed.
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 clean:
-	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

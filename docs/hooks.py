@@ -1,0 +1,77 @@
+"""Pages of the documentation that are made from the code when the site is built.
+
+What belongs here: pages whose facts stand elsewhere (schema, settings, benchmarks, changes, the
+picture of the floors). What does not: prose, which stands in the Markdown files beside this one.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+import drawing  # noqa: E402  (the path has to be set first)
+
+from deepcompress_dagster import settings  # noqa: E402
+from deepcompress_dagster.warehouse import schema, views  # noqa: E402
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the generated pages to those that were found in the folder."""
+    pages = {
+        "settings.md": _settings(),
+        "tables.md": _tables(),
+        "benchmarks.md": (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8"),
+        "changelog.md": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        "floors.svg": drawing.svg(),
+    }
+    for name, content in pages.items():
+        files.append(File.generated(config, name, content=_relinked(content)))
+    return files
+
+
+def _settings() -> str:
+    return (
+        "# Settings\n\nBy environment variable or in `.env`; models, device and batch sizes also in"
+        f" Dagster's launchpad.\n\n{settings.markdown_table()}\n"
+    )
+
+
+def _tables() -> str:
+    """Every table and view with its columns, as the comments in the database say it."""
+    parts = [
+        "# Tables and views\n\nCoordinates are PDF points, origin at the top-left corner of the"
+        " page as displayed, y down; pages count from 1. The same texts are comments in the"
+        " database (`duckdb_columns()`, `duckdb_views()`).\n\n## Tables"
+    ]
+    for table in schema.MAIN_TABLES:
+        columns = ((c.name, c.type, "" if c.not_null else "yes", c.comment) for c in table.columns)
+        key = f"Key: {', '.join(f'`{name}`' for name in table.key)}."
+        parts.append(
+            f"### {table.name}\n\n{table.comment} {key}\n\n"
+            + _table(("column", "type", "null", "meaning"), columns)
+        )
+    parts.append("## Views")
+    for view in views.VIEWS:
+        parts.append(
+            f"### {view.name}\n\n{view.comment}\n\n"
+            + _table(("column", "meaning"), view.columns.items())
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return "\n".join([line(header), line(["---"] * len(header)), *map(line, rows)])
+
+
+def _relinked(text: str) -> str:
+    """Links to pictures in docs/ as they stand from within docs/."""
+    return re.sub(r"\]\((?:\.\./)?docs/", "](", text)
