@@ -34,7 +34,7 @@ import psutil
 import pymupdf
 
 from benchmarks.walk import Place, leftovers, say, wait_for
-from deepcompress_dagster.orchestration import home, ingest, runs
+from deepcompress_dagster.orchestration import ingest, run_records, server
 from deepcompress_dagster.pipeline.stages import code_versions
 from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import load_settings
@@ -184,7 +184,7 @@ def judge(bench: Bench, row: Row) -> Row:
     row.lost_documents = len(bench.complete - now)
     row.problems += disagreements(bench)
     row.problems += [f"{count} {what} left" for what, count in left(bench).items() if count]
-    held = [path.name for path in (bench.data / "runs").glob("*.lock") if runs.is_held(path)]
+    held = [path.name for path in (bench.data / "runs").glob("*.lock") if run_records.is_held(path)]
     row.problems += [f"lock {name} is stuck" for name in held]
     return row
 
@@ -200,7 +200,7 @@ def disagreements(bench: Bench) -> list[str]:
     """Partitions that Dagster shows as materialised and the tables have not, or the reverse."""
     settings = load_settings(data_dir=bench.data, inbox=bench.inbox)
     held = {(item.document_id, item.asset) for item in Warehouse(bench.data).asset_states()}
-    with home.open_instance(settings) as instance:
+    with server.open_instance(settings) as instance:
         shown = {
             (document_id, asset)
             for asset in ASSETS
@@ -366,8 +366,8 @@ def faults_in_a_service(
 
 
 def unfinished(bench: Bench) -> int:
-    with home.open_instance(load_settings(data_dir=bench.data, inbox=bench.inbox)) as instance:
-        return len(runs.unfinished_runs(instance))
+    with server.open_instance(load_settings(data_dir=bench.data, inbox=bench.inbox)) as instance:
+        return len(run_records.unfinished_runs(instance))
 
 
 def kill_first(
@@ -621,7 +621,7 @@ def watch(bench: Bench, server: "subprocess.Popen[str]", seconds: float) -> list
     samples: list[Sample] = []
     began = time.monotonic()
     settings = load_settings(data_dir=bench.data, inbox=bench.inbox)
-    with home.open_instance(settings) as instance:
+    with server.open_instance(settings) as instance:
         while time.monotonic() - began < seconds:
             family = services(server)
             samples.append(
@@ -630,7 +630,7 @@ def watch(bench: Bench, server: "subprocess.Popen[str]", seconds: float) -> list
                     memory_mb=sum(process.memory_info().rss for process in family) / 2**20,
                     descriptors=sum(process.num_fds() for process in family),
                     processes=len(psutil.Process(server.pid).children(recursive=True)),
-                    runs=len(runs.unfinished_runs(instance)),
+                    runs=len(run_records.unfinished_runs(instance)),
                     waiting=bench.value(
                         "SELECT count(*) FROM documents WHERE status = 'registered'"
                     ),
@@ -722,9 +722,9 @@ def plot(samples: Sequence[Sample], names: Sequence[str]) -> str:
 
 def serve(port: int) -> int:
     """``deepcompress up`` on the definitions with tiny models."""
-    home.DEFINITIONS = "benchmarks.tiny"
+    server.DEFINITIONS = "benchmarks.tiny"
     folder = load_settings().data_dir.parent
-    return home.serve(load_settings(), host="127.0.0.1", port=port, log_file=folder / "up.log")
+    return server.serve(load_settings(), host="127.0.0.1", port=port, log_file=folder / "up.log")
 
 
 def process(files: Sequence[Path]) -> int:
@@ -732,7 +732,7 @@ def process(files: Sequence[Path]) -> int:
     from benchmarks.tiny import defs
 
     settings = load_settings()
-    with home.open_instance(settings) as instance:
+    with server.open_instance(settings) as instance:
         registered = ingest.register_documents(instance, Warehouse(settings.data_dir), files)
         ids = [found.document_id for found in registered if found.document_id]
         return 0 if ingest.materialize_documents(instance, defs, ids).success else 1

@@ -16,7 +16,7 @@ from deepcompress_dagster.models.predictor import (
     Predictor,
     ReadText,
 )
-from deepcompress_dagster.orchestration.resources import GpuResource
+from deepcompress_dagster.orchestration.defs.resources import GpuResource
 from deepcompress_dagster.pipeline.parse import Parser
 from deepcompress_dagster.pipeline.stages import Plan
 from deepcompress_dagster.records import BBox, Label, TableCell, TextLine

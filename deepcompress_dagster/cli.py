@@ -25,8 +25,8 @@ from deepcompress_dagster.warehouse import Format
 if TYPE_CHECKING:
     import dagster as dg
 
+    from deepcompress_dagster.orchestration.execution.executor import Progress as RunProgress
     from deepcompress_dagster.orchestration.ingest import RunOutcome
-    from deepcompress_dagster.orchestration.work import Progress as RunProgress
     from deepcompress_dagster.warehouse import Warehouse
 
 app = typer.Typer(
@@ -70,10 +70,10 @@ def up(
 ) -> None:
     """Start Dagster: UI, daemon and the sensor on the inbox. Ctrl-C stops everything."""
     with _clear_errors():
-        from deepcompress_dagster.orchestration import home
+        from deepcompress_dagster.orchestration import server
 
         settings = load_settings()
-        raise typer.Exit(home.serve(settings, host=host, port=port, log_file=log_file))
+        raise typer.Exit(server.serve(settings, host=host, port=port, log_file=log_file))
 
 
 @app.command()
@@ -85,7 +85,8 @@ def process(
 ) -> None:
     """Parse PDFs now, in this process; tables and UI agree with it."""
     with _clear_errors(), _workplace() as (settings, instance, warehouse):
-        from deepcompress_dagster.orchestration import ingest, page_ranges
+        from deepcompress_dagster import page_ranges
+        from deepcompress_dagster.orchestration import ingest
 
         files = _pdfs(paths)
         chosen = _selection(assets)
@@ -166,7 +167,7 @@ def overlay(
     """Draw the regions and table cells that were found over the page images."""
     with _clear_errors():
         from deepcompress_dagster import overlay as overlays
-        from deepcompress_dagster.orchestration import page_ranges
+        from deepcompress_dagster import page_ranges
 
         warehouse = _warehouse(load_settings())
         wanted = set(page_ranges.parse(pages))
@@ -183,16 +184,16 @@ def overlay(
 def status() -> None:
     """Documents by state, failures with reasons, stale partitions, and what is running."""
     with _clear_errors(), _workplace(will_write=False) as (_, instance, warehouse):
-        from deepcompress_dagster.orchestration import runs
+        from deepcompress_dagster.orchestration import run_records
 
         counts = warehouse.counts()
         typer.echo(
             "documents  " + ", ".join(f"{counts[state]} {state}" for state in DocumentStatus)
         )
-        running = runs.unfinished_runs(instance)
-        busy = len(runs.documents_in(instance, running))
+        running = run_records.unfinished_runs(instance)
+        busy = len(run_records.documents_in(instance, running))
         typer.echo(f"runs       {len(running)} queued or running, {busy} documents")
-        cancelled = runs.cancelled_documents(instance)
+        cancelled = run_records.cancelled_documents(instance)
         waiting = [
             row.document_id
             for row in warehouse.documents(cancelled)
@@ -309,13 +310,13 @@ def _workplace(
 
     Raises UsageError where ``will_write`` and there is no room to.
     """
-    from deepcompress_dagster.orchestration import disk, home
+    from deepcompress_dagster.orchestration import disk, server
 
     settings = load_settings()
     if will_write and (problem := disk.trouble(settings)):
         raise UsageError(problem)
     logging.getLogger("dagster").setLevel(logging.ERROR)
-    with home.open_instance(settings) as instance:
+    with server.open_instance(settings) as instance:
         yield settings, instance, _warehouse(settings)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from deepcompress_dagster.orchestration.assets import parse_documents_asset, source_pdfs
-from deepcompress_dagster.orchestration.jobs import parse_documents_job
-from deepcompress_dagster.orchestration.resources import GpuResource, WarehouseResource
-from deepcompress_dagster.orchestration.sensors import new_pdfs
+from deepcompress_dagster.orchestration.defs.assets import parse_documents_asset, source_pdfs
+from deepcompress_dagster.orchestration.defs.jobs import parse_documents_job
+from deepcompress_dagster.orchestration.defs.resources import GpuResource, WarehouseResource
+from deepcompress_dagster.orchestration.defs.sensors import new_pdfs
 from deepcompress_dagster.settings import Settings, load_settings
 
 

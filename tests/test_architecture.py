@@ -10,11 +10,19 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "deepcompress_dagster"
 NAME = PACKAGE.name
 FLOORS = (
-    {"records", "settings"},
+    {"records", "settings", "page_ranges"},
     {"streaming", "pdf", "models", "warehouse", "passwords"},
     {"pipeline"},
     {"orchestration", "api", "overlay", "cli", "definitions", "__init__"},
 )
+RINGS = (
+    {"partitions", "checks", "inbox", "disk", "run_records"},
+    {"execution"},
+    {"defs"},
+    {"ingest", "doctor", "server"},
+)
+"""Of ``orchestration``, from the inside."""
+
 HOME = {
     "dagster": ("orchestration", "definitions", "cli"),
     "duckdb": ("warehouse",),
@@ -69,6 +77,21 @@ def test_imports_go_down_only(module):
             assert same_room or floor(target) < floor(room(module)) or floor(room(module)) == 3, (
                 f"{module} imports {name}"
             )
+
+
+def ring(name: str) -> int:
+    return next(number for number, modules in enumerate(RINGS) if name in modules)
+
+
+@pytest.mark.parametrize(
+    "module", sorted((PACKAGE / "orchestration").rglob("[!_]*.py")), ids=lambda path: path.name
+)
+def test_imports_within_orchestration_go_inwards_only(module):
+    own = module.relative_to(PACKAGE / "orchestration").parts[0].removesuffix(".py")
+    for name in imports(module):
+        parts = name.split(".")
+        if parts[:2] == [NAME, "orchestration"] and parts[2] != own:
+            assert ring(parts[2]) <= ring(own), f"{module} imports {name}"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

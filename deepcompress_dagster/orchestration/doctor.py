@@ -16,7 +16,7 @@ import dagster as dg
 import psutil
 
 from deepcompress_dagster.models.predictor import ModelError
-from deepcompress_dagster.orchestration import disk, runs
+from deepcompress_dagster.orchestration import disk, run_records
 from deepcompress_dagster.records import DocumentStatus
 from deepcompress_dagster.settings import Settings, SettingsError
 from deepcompress_dagster.warehouse import Warehouse, WarehouseError
@@ -133,9 +133,9 @@ def _locks(settings: Settings) -> Iterator[Finding]:
     data = settings.data_dir
     for path in (data / "warehouse.lock", *sorted((data / "locks").glob("*.lock"))):
         if path.exists():
-            held = runs.is_held(path)
+            held = run_records.is_held(path)
             yield Finding(f"lock {path.name}", f"held by process {_pid(path)}" if held else "free")
-    held_runs = [path.stem for path in (data / "runs").glob("*.lock") if runs.is_held(path)]
+    held_runs = [path.stem for path in (data / "runs").glob("*.lock") if run_records.is_held(path)]
     yield Finding("running now", ", ".join(sorted(held_runs)) or "nothing")
 
 
@@ -150,8 +150,8 @@ def _runs(settings: Settings) -> Iterator[Finding]:
         return
     os.environ["DAGSTER_HOME"] = str(home)
     with dg.DagsterInstance.get() as instance:
-        dead = runs.dead_runs(instance, settings.data_dir)
-        waiting = len(runs.unfinished_runs(instance)) - len(dead)
+        dead = run_records.dead_runs(instance, settings.data_dir)
+        waiting = len(run_records.unfinished_runs(instance)) - len(dead)
     yield Finding(
         "runs",
         f"{waiting} queued or running, {len(dead)} dead",

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from deepcompress_dagster.orchestration import events, jobs, runs
-from deepcompress_dagster.orchestration.assets import FAILED_DOCUMENTS, progress_listener
+from deepcompress_dagster.orchestration import run_records
+from deepcompress_dagster.orchestration.defs import jobs
+from deepcompress_dagster.orchestration.defs.assets import FAILED_DOCUMENTS, progress_listener
+from deepcompress_dagster.orchestration.execution import events
+from deepcompress_dagster.orchestration.execution.executor import Progress
+from deepcompress_dagster.orchestration.execution.reporting import report_unreported
 from deepcompress_dagster.orchestration.partitions import NAME, chunks, missing_partitions
-from deepcompress_dagster.orchestration.work import Event, Progress, Reporter
 from deepcompress_dagster.records import ASSETS, DocumentStatus
 
 if TYPE_CHECKING:
@@ -56,12 +59,15 @@ def register_documents(
     One answer per path, in order; a bad file's answer carries the error.
     """
     registered = warehouse.register(paths)
-    warehouse.clear_superseded(runs.documents_in(instance, runs.unfinished_runs(instance)))
+    warehouse.clear_superseded(
+        run_records.documents_in(instance, run_records.unfinished_runs(instance))
+    )
     found = {item.document_id: item.path for item in registered if item.document_id}
     new = missing_partitions(instance, found)
     instance.add_dynamic_partitions(NAME, new)
     for row in warehouse.documents(new):
-        _tell(instance, events.source_materialization(row, str(found[row.document_id])))
+        path = str(found[row.document_id])
+        instance.report_runless_asset_event(events.source_materialization(row, path))
     return registered
 
 
@@ -89,7 +95,7 @@ def materialize_documents(
     for lot in chunks(sorted(document_ids, key=place.__getitem__), documents_per_run):
         token = progress_listener.set(listen) if listen else None
         try:
-            result = definitions.resolve_job_def(runs.JOB_NAME).execute_in_process(
+            result = definitions.resolve_job_def(run_records.JOB_NAME).execute_in_process(
                 run_config={
                     **jobs.run_config(lot, pages=pages, skip_unchanged=skip_unchanged),
                     **_QUIET,
@@ -128,7 +134,8 @@ def _with_run(
     return RunOutcome(
         run_ids=(*outcome.run_ids, result.run_id),
         success=outcome.success and result.success,
-        is_interrupted=run is not None and run.tags.get(runs.INTERRUPTED_TAG) == runs.BY_SIGNAL,
+        is_interrupted=run is not None
+        and run.tags.get(run_records.INTERRUPTED_TAG) == run_records.BY_SIGNAL,
         failures={**outcome.failures, **failures},
         error=error or outcome.error,
     )
@@ -151,7 +158,7 @@ def retry_failed(
     ids = [
         name for name in retryable(instance, warehouse) if not document_ids or name in document_ids
     ]
-    busy = runs.documents_in(instance, runs.unfinished_runs(instance))
+    busy = run_records.documents_in(instance, run_records.unfinished_runs(instance))
     return materialize_documents(
         instance,
         definitions,
@@ -164,7 +171,7 @@ def retry_failed(
 def retryable(instance: dg.DagsterInstance, warehouse: "Warehouse") -> list[str]:
     """Documents that did not come out complete, and those that were cancelled before they began."""
     tried = [row.document_id for row in warehouse.retryable()]
-    cancelled = warehouse.documents(runs.cancelled_documents(instance) - set(tried))
+    cancelled = warehouse.documents(run_records.cancelled_documents(instance) - set(tried))
     return tried + [row.document_id for row in cancelled if row.status is DocumentStatus.REGISTERED]
 
 
@@ -184,30 +191,5 @@ def reconcile_home(
     )
     for row in rows:
         if row.document_id in new:
-            _tell(instance, events.source_materialization(row, row.file_name))
+            instance.report_runless_asset_event(events.source_materialization(row, row.file_name))
     return Reconciled(len(new), report_unreported(instance, warehouse, None, listen))
-
-
-def report_unreported(
-    instance: dg.DagsterInstance,
-    warehouse: "Warehouse",
-    document_ids: Collection[str] | None,
-    listen: Callable[[int, int], None] | None = None,
-) -> int:
-    """Report what is committed of these documents, or of all, and that Dagster does not know.
-
-    Returns the number of materializations; ``listen`` is told documents done and in all.
-    """
-    missing = events.unreported(instance, warehouse.asset_states(document_ids))
-    grouped = list(events.by_document(missing))
-    reporter = Reporter(instance, warehouse)
-    for done, (_, states) in enumerate(grouped, start=1):
-        for event in reporter.report(states):
-            _tell(instance, event)
-        if listen:
-            listen(done, len(grouped))
-    return len(missing)
-
-
-def _tell(instance: dg.DagsterInstance, event: Event) -> None:
-    instance.report_runless_asset_event(event)

@@ -110,3 +110,11 @@ class WorkerDied(PdfError):
 
     error_type = "worker_died"
     transient = True
+
+
+def transient_error_types() -> frozenset[str]:
+    """The ``error_type`` of failures that another attempt may not meet."""
+    kinds: list[type[PdfError]] = [PdfError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return frozenset(kind.error_type for kind in kinds if kind.transient)

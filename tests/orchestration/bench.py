@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import dagster as dg
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from deepcompress_dagster.orchestration import ingest, runs
+from deepcompress_dagster.orchestration import ingest, run_records
+from deepcompress_dagster.orchestration.defs.resources import GpuResource
 from deepcompress_dagster.orchestration.partitions import documents
-from deepcompress_dagster.orchestration.resources import GpuResource
 from deepcompress_dagster.records import (
     ASSETS,
     BBox,
@@ -227,11 +227,11 @@ class Bench:
         self, *, assets: Collection[str] = ASSETS, config: dict[str, Any] | None = None, **tags: str
     ) -> dg.ExecuteInProcessResult:
         """Run the job as the UI does: with tags, and mostly without configuration."""
-        return self.definitions.resolve_job_def(runs.JOB_NAME).execute_in_process(
+        return self.definitions.resolve_job_def(run_records.JOB_NAME).execute_in_process(
             instance=self.instance,
             asset_selection=[dg.AssetKey(asset) for asset in assets],
             tags={name.replace("__", "/"): value for name, value in tags.items()},
-            run_config={"ops": {runs.OP_NAME: {"config": config}}} if config else None,
+            run_config={"ops": {run_records.OP_NAME: {"config": config}}} if config else None,
             raise_on_error=False,
         )
 

@@ -7,13 +7,15 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from deepcompress_dagster.orchestration import runs, work
-from deepcompress_dagster.orchestration.decisions import Order
+from deepcompress_dagster.orchestration import run_records
+from deepcompress_dagster.orchestration.execution import executor, reporting
+from deepcompress_dagster.orchestration.execution.planning import Order
 from deepcompress_dagster.passwords import Passwords
+from deepcompress_dagster.pdf.errors import transient_error_types
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings
-from tests.orchestration.bench import Bench, FakeGpu, FakeParser
+from tests.orchestration.bench import Bench, FakeParser
 
 
 def parsed(assets: tuple[str, ...] = ASSETS) -> list[tuple[str, int]]:
@@ -104,7 +106,7 @@ def test_only_a_failure_that_may_pass_allows_dagster_to_retry(
     failure = next(event for event in result.all_events if event.is_step_failure)
     data = failure.step_failure_data.user_failure_data
     assert data
-    assert (kind in work.transient_error_types()) == may_pass
+    assert (kind in transient_error_types()) == may_pass
     assert bad in (data.description or "")
 
 
@@ -269,7 +271,7 @@ def test_committed_and_unreported_documents_are_reported_and_not_computed(
         raise RuntimeError("between commit and event")
 
     with monkeypatch.context() as patch:
-        patch.setattr(work.Reporter, "report", die)
+        patch.setattr(reporting.Reporter, "report", die)
         outcome = bench.run([name])
     assert outcome.error
     assert "between commit and event" in outcome.error
@@ -335,8 +337,8 @@ def test_ctrl_c_stops_a_run_in_good_order(bench: Bench) -> None:
     assert not outcome.success
     assert len(outcome.run_ids) == 1
     assert FakeParser.open_parsers == 0
-    path = runs.lock_path(bench.warehouse.data_dir, outcome.run_ids[0])
-    assert not runs.is_held(path)
+    path = run_records.lock_path(bench.warehouse.data_dir, outcome.run_ids[0])
+    assert not run_records.is_held(path)
     assert bench.state(name) == {}
 
     FakeParser.before_page = None
@@ -350,13 +352,14 @@ def test_a_run_that_is_abandoned_between_events_leaves_nothing_open(
 ) -> None:
     name, later = bench.register(a={}, b={})
     order = Order("run", [name, later], ASSETS, stages.code_versions(settings))
-    worker = work.Worker(
+    worker = executor.Worker(
         order,
         bench.instance,
         bench.warehouse,
-        FakeGpu(),
         settings,
         Passwords(),
+        make_parser=FakeParser,
+        model_loads=dict,
         plan=lambda *_: None,
         listen=lambda _: None,
     )
@@ -406,9 +409,9 @@ def test_a_partition_that_the_warehouse_does_not_know_fails_alone(bench: Bench) 
 
 def test_progress_is_told_page_by_page(bench: Bench) -> None:
     names = bench.register(a={"pages": 2}, b={"fatal": "encrypted"}, c={"pages": 3})
-    told: list[work.Progress] = []
+    told: list[executor.Progress] = []
     bench.run(names, listen=told.append)
-    assert told[-1] == work.Progress(documents=3, documents_done=3, pages=5, pages_done=5)
+    assert told[-1] == executor.Progress(documents=3, documents_done=3, pages=5, pages_done=5)
     assert [p.pages_done for p in told] == sorted(p.pages_done for p in told)
 
 
@@ -416,7 +419,7 @@ def test_the_launchpad_changes_settings_for_one_run(bench: Bench) -> None:
     (name,) = bench.register(report={})
     bench.run([name])
     before = bench.state(name)["text"].version
-    result = bench.definitions.resolve_job_def(runs.JOB_NAME).execute_in_process(
+    result = bench.definitions.resolve_job_def(run_records.JOB_NAME).execute_in_process(
         instance=bench.instance,
         tags={"dagster/partition": name},
         run_config={"resources": {"gpu": {"config": {"profile": "full"}}}},

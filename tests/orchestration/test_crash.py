@@ -10,7 +10,8 @@ import dagster as dg
 import pytest
 
 from deepcompress_dagster.definitions import build_definitions
-from deepcompress_dagster.orchestration import ingest, runs, sensors
+from deepcompress_dagster.orchestration import ingest, run_records
+from deepcompress_dagster.orchestration.defs import sensors
 from deepcompress_dagster.orchestration.inbox import Backoff
 from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings
@@ -23,7 +24,8 @@ sys.path.insert(0, sys.argv[1])
 import dagster as dg
 from tests.orchestration.bench import FakeGpu, FakeParser
 from deepcompress_dagster.definitions import build_definitions
-from deepcompress_dagster.orchestration import ingest, work
+from deepcompress_dagster.orchestration import ingest
+from deepcompress_dagster.orchestration.execution import reporting
 from deepcompress_dagster.settings import load_settings
 
 home, data_dir, inbox, name, instant = sys.argv[2:]
@@ -33,7 +35,7 @@ def die(*args):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if instant == "between commit and event":
-    work.Reporter.report = die
+    reporting.Reporter.report = die
 else:
     FakeParser.before_page = lambda document, page: page == 3 and die()
 with dg.DagsterInstance.local_temp(home) as instance:
@@ -83,7 +85,9 @@ def test_a_run_killed_between_commit_and_event_is_reported_by_the_next_look(
     document_id: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runs.reap_dead_runs, "__kwdefaults__", {"grace_s": 0, "start_grace_s": 0})
+    monkeypatch.setattr(
+        run_records.reap_dead_runs, "__kwdefaults__", {"grace_s": 0, "start_grace_s": 0}
+    )
     kill_a_run(home, settings, document_id, "between commit and event")
     assert warehouse.documents([document_id])[0].status == "complete"
     assert reported(home) == []
@@ -101,12 +105,14 @@ def test_a_run_killed_within_a_document_is_taken_up_where_it_stopped(
     document_id: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runs.reap_dead_runs, "__kwdefaults__", {"grace_s": 0, "start_grace_s": 0})
+    monkeypatch.setattr(
+        run_records.reap_dead_runs, "__kwdefaults__", {"grace_s": 0, "start_grace_s": 0}
+    )
     kill_a_run(home, settings, document_id, "within a document")
     assert warehouse.asset_states([document_id]) == []
 
     (request,) = look(home, settings, warehouse).run_requests or ()
-    job = build_definitions(settings, {"gpu": FakeGpu()}).resolve_job_def(runs.JOB_NAME)
+    job = build_definitions(settings, {"gpu": FakeGpu()}).resolve_job_def(run_records.JOB_NAME)
     result = job.execute_in_process(
         instance=home, run_config=dict(request.run_config), tags=dict(request.tags)
     )
@@ -123,7 +129,7 @@ def test_the_next_command_does_not_wait_for_ever_behind_a_killed_one(
     document_id: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runs, "LOCK_GRACE_S", 0.1)
+    monkeypatch.setattr(run_records, "LOCK_GRACE_S", 0.1)
     home.event_log_storage.set_concurrency_slots("gpu", 1)
     kill_a_run(home, settings, document_id, "within a document")
     assert home.event_log_storage.get_concurrency_info("gpu").claimed_slots

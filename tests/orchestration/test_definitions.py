@@ -10,14 +10,15 @@ import pytest
 import yaml
 
 from deepcompress_dagster.definitions import build_definitions
-from deepcompress_dagster.orchestration import assets, runs
+from deepcompress_dagster.orchestration import run_records
+from deepcompress_dagster.orchestration.server import TEMPLATE
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings
 from tests.orchestration.bench import Bench
 
-ROOT = Path(assets.__file__).parents[2]
-TEMPLATE = Path(assets.__file__).with_name("dagster.yaml")
+ROOT = TEMPLATE.parents[2]
+
 HEAVY = ("torch", "transformers", "duckdb", "pymupdf", "fitz", "polars", "cv2", "onnx", "pyarrow")
 
 
@@ -94,12 +95,12 @@ def test_any_subset_runs_in_the_pool_of_the_accelerator(settings: Settings) -> N
 
 def test_runs_of_the_ui_execute_in_one_process_too(settings: Settings) -> None:
     repository = build_definitions(settings).get_repository_def()
-    for name in (runs.JOB_NAME, runs.ASSET_JOB_NAME):
+    for name in (run_records.JOB_NAME, run_records.ASSET_JOB_NAME):
         assert repository.get_job(name).executor_def is dg.in_process_executor
 
 
 def test_resources_can_be_replaced(settings: Settings, bench: Bench) -> None:
-    job = bench.definitions.resolve_job_def(runs.JOB_NAME)
+    job = bench.definitions.resolve_job_def(run_records.JOB_NAME)
     assert set(job.resource_defs) >= {"gpu", "warehouse"}
 
 
@@ -113,7 +114,7 @@ def test_the_instance_of_the_template_keeps_one_op_on_the_accelerator(tmp_path: 
         assert not instance.telemetry_enabled
         assert not instance.nux_enabled
         assert instance.run_monitoring_enabled
-        assert instance.run_monitoring_start_timeout_seconds == runs.START_GRACE_S
+        assert instance.run_monitoring_start_timeout_seconds == run_records.START_GRACE_S
         assert instance.run_monitoring_settings["free_slots_after_run_end_seconds"] > 0
         assert type(instance.run_coordinator).__name__ == "QueuedRunCoordinator"
 

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from deepcompress_dagster.orchestration import doctor, home, runs
+from deepcompress_dagster.orchestration import doctor, run_records, server
 from deepcompress_dagster.orchestration.doctor import Finding
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
@@ -92,7 +92,7 @@ def test_held_locks_name_their_process(bench: Bench, settings: Settings) -> None
     bench.register(a={})
     with (
         FileLock(settings.data_dir / "warehouse.lock", timeout_s=1).hold(),
-        runs.hold_run(settings.data_dir, "a-run"),
+        run_records.hold_run(settings.data_dir, "a-run"),
     ):
         held = {finding.subject: finding for finding in doctor._locks(settings)}
     assert held["lock warehouse.lock"].state == f"held by process {os.getpid()}"
@@ -102,10 +102,13 @@ def test_held_locks_name_their_process(bench: Bench, settings: Settings) -> None
 def test_a_run_whose_process_is_gone_is_seen_and_left_to_who_reports_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs.dead_runs, "__kwdefaults__", {"grace_s": 0, "start_grace_s": 0})
-    with home.open_instance(settings) as instance:
+    monkeypatch.setattr(run_records.dead_runs, "__kwdefaults__", {"grace_s": 0, "start_grace_s": 0})
+    with server.open_instance(settings) as instance:
         create_run_for_test(
-            instance, job_name=runs.JOB_NAME, status=dg.DagsterRunStatus.STARTED, run_id="0" * 32
+            instance,
+            job_name=run_records.JOB_NAME,
+            status=dg.DagsterRunStatus.STARTED,
+            run_id="0" * 32,
         )
     time.sleep(0.01)
     for _ in range(2):

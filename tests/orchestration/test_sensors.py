@@ -12,9 +12,12 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from deepcompress_dagster.orchestration import ingest, jobs, runs, sensors, work
+from deepcompress_dagster.orchestration import ingest, run_records
+from deepcompress_dagster.orchestration.defs import jobs, sensors
+from deepcompress_dagster.orchestration.defs.sensors import Cursor, Tick
+from deepcompress_dagster.orchestration.execution import executor, reporting
 from deepcompress_dagster.orchestration.inbox import Backoff
-from deepcompress_dagster.orchestration.sensors import Cursor, Tick
+from deepcompress_dagster.pdf.errors import transient_error_types
 from deepcompress_dagster.records import ASSETS, DocumentStatus
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import DocumentRow
@@ -63,7 +66,7 @@ class Daemon:
         return [
             create_run_for_test(
                 self.bench.instance,
-                job_name=runs.JOB_NAME,
+                job_name=run_records.JOB_NAME,
                 status=dg.DagsterRunStatus.NOT_STARTED,
                 tags={**request.tags, "dagster/run_key": request.run_key},
                 run_config=request.run_config,
@@ -73,7 +76,7 @@ class Daemon:
 
     def execute(self, requests: list[dg.RunRequest]) -> list[bool]:
         """Run what was requested; whether each run succeeded."""
-        job = self.bench.definitions.resolve_job_def(runs.JOB_NAME)
+        job = self.bench.definitions.resolve_job_def(run_records.JOB_NAME)
         return [
             job.execute_in_process(
                 instance=self.bench.instance,
@@ -89,7 +92,7 @@ def documents_of(requests: list[dg.RunRequest]) -> list[list[str]]:
     return [
         [
             "-".join(name.split("-")[:-1])
-            for name in r.run_config["ops"][runs.OP_NAME]["config"]["documents"]
+            for name in r.run_config["ops"][run_records.OP_NAME]["config"]["documents"]
         ]
         for r in requests
     ]
@@ -183,7 +186,7 @@ def test_documents_that_the_ui_is_running_are_not_requested(daemon: Daemon) -> N
     (name,) = daemon.bench.register(a={})
     create_run_for_test(
         daemon.bench.instance,
-        job_name=runs.ASSET_JOB_NAME,
+        job_name=run_records.ASSET_JOB_NAME,
         status=dg.DagsterRunStatus.STARTED,
         tags={"dagster/partition": name},
     )
@@ -212,7 +215,7 @@ def test_a_tick_that_died_after_registering_is_made_good(daemon: Daemon) -> None
 def test_only_failures_that_may_pass_are_tried_again_and_not_for_ever(
     daemon: Daemon, kind: str, tries: int
 ) -> None:
-    assert (kind in work.transient_error_types()) == (tries > 1)
+    assert (kind in transient_error_types()) == (tries > 1)
     write_pdf(daemon.settings.inbox / "bad.pdf", fatal=kind)
     runs_made = 0
     for _ in range(6):
@@ -230,7 +233,7 @@ def test_a_batch_whose_runs_keep_failing_waits_longer_each_time(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(work.Worker, "run", broken)
+        patch.setattr(executor.Worker, "run", broken)
         asked = []
         for _ in range(12):
             asked.append(len(daemon.execute(daemon.tick())))
@@ -341,7 +344,7 @@ def test_what_a_dead_run_committed_without_a_word_is_reported_by_the_next_tick(
         raise RuntimeError("killed between commit and event")
 
     with monkeypatch.context() as patch:
-        patch.setattr(work.Reporter, "report", die)
+        patch.setattr(reporting.Reporter, "report", die)
         assert daemon.execute(daemon.tick()) == [False]
     assert daemon.tick() == []
     for asset in ASSETS:
@@ -355,12 +358,14 @@ def test_what_a_dead_run_committed_without_a_word_is_reported_by_the_next_tick(
 def test_a_dead_run_is_reported_and_its_documents_are_taken_up_again(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs.reap_dead_runs, "__kwdefaults__", {"grace_s": 0, "start_grace_s": 0})
+    monkeypatch.setattr(
+        run_records.reap_dead_runs, "__kwdefaults__", {"grace_s": 0, "start_grace_s": 0}
+    )
     write_pdf(daemon.settings.inbox / "a.pdf")
     request = daemon.tick()[0]
     create_run_for_test(
         daemon.bench.instance,
-        job_name=runs.JOB_NAME,
+        job_name=run_records.JOB_NAME,
         status=dg.DagsterRunStatus.STARTED,
         tags=dict(request.tags),
         run_config=dict(request.run_config),

@@ -22,9 +22,9 @@ from dagster._core.definitions.data_version import (
 from dagster._core.events import AssetMaterializationPlannedData
 
 from deepcompress_dagster.orchestration.checks import Verdict
-from deepcompress_dagster.orchestration.decisions import SOURCE as WAREHOUSE_SOURCE
+from deepcompress_dagster.orchestration.execution.planning import SOURCE as WAREHOUSE_SOURCE
 from deepcompress_dagster.orchestration.partitions import chunks
-from deepcompress_dagster.orchestration.runs import OP_NAME
+from deepcompress_dagster.orchestration.run_records import OP_NAME
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import ASSETS
 

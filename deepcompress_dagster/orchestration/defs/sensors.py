@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from deepcompress_dagster.orchestration import disk, events, ingest, jobs, runs
+from deepcompress_dagster.orchestration import disk, run_records
+from deepcompress_dagster.orchestration.defs import jobs
+from deepcompress_dagster.orchestration.execution import events
+from deepcompress_dagster.orchestration.execution.reporting import report_unreported
 from deepcompress_dagster.orchestration.inbox import Backoff, pdfs
 from deepcompress_dagster.orchestration.partitions import (
     NAME,
@@ -24,8 +27,8 @@ from deepcompress_dagster.orchestration.partitions import (
     documents,
     missing_partitions,
 )
-from deepcompress_dagster.orchestration.work import transient_error_types
 from deepcompress_dagster.passwords import load_passwords
+from deepcompress_dagster.pdf.errors import transient_error_types
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.settings import Settings, SettingsError
 
@@ -167,8 +170,8 @@ class Tick:
         """What this tick asks of Dagster."""
         self._reap()
         self._warehouse.set_current_versions(stages.code_versions(self._settings))
-        unfinished = runs.unfinished_runs(self._instance)
-        busy = runs.documents_in(self._instance, unfinished)
+        unfinished = run_records.unfinished_runs(self._instance)
+        busy = run_records.documents_in(self._instance, unfinished)
         ended_until = self._make_good(cursor.ended_until, busy)
         inbox = self._settings.inbox
         room = self._settings.max_queued_runs - len(unfinished)
@@ -182,7 +185,7 @@ class Tick:
         intake = self._take_in(cursor.after)
         self._warehouse.publish()
         pending = [row for row in self._pending() if row.document_id not in busy]
-        cancelled = runs.cancelled_documents(self._instance) if pending else frozenset()
+        cancelled = run_records.cancelled_documents(self._instance) if pending else frozenset()
         rows = [row for row in pending if row.document_id not in cancelled]
         held = len(pending) - len(rows)
         self._warehouse.clear_superseded(busy)
@@ -202,7 +205,7 @@ class Tick:
         )
 
     def _reap(self) -> None:
-        for run_id in runs.reap_dead_runs(self._instance, self._settings.data_dir):
+        for run_id in run_records.reap_dead_runs(self._instance, self._settings.data_dir):
             self._warn(f"run {run_id} died without a word; it is reported as failed")
 
     def _make_good(self, since: float, busy: frozenset[str]) -> float:
@@ -211,11 +214,11 @@ class Tick:
         Documents that are ``busy`` are left to their present run. Returns until when runs were
         looked at.
         """
-        ended = runs.badly_ended(self._instance, datetime.fromtimestamp(since, UTC))
+        ended = run_records.badly_ended(self._instance, datetime.fromtimestamp(since, UTC))
         if not ended:
             return since
-        touched = runs.documents_in(self._instance, ended) - busy
-        ingest.report_unreported(self._instance, self._warehouse, touched)
+        touched = run_records.documents_in(self._instance, ended) - busy
+        report_unreported(self._instance, self._warehouse, touched)
         return max(record.update_timestamp.timestamp() for record in ended)
 
     def _take_in(self, after: str) -> Intake:
@@ -252,7 +255,7 @@ class Tick:
         rows = self._warehouse.pending(transient=transient_error_types(), max_attempts=NO_LIMIT)
         if all(row.attempts < limit for row in rows):
             return rows
-        interrupted = runs.interruptions(self._instance)
+        interrupted = run_records.interruptions(self._instance)
         return [row for row in rows if has_attempts_left(row, interrupted, limit)]
 
     def _announce(
@@ -278,7 +281,7 @@ class Tick:
         failed = [
             run
             for run in earlier
-            if run.dagster_run.tags.get(runs.INTERRUPTED_TAG) != runs.BY_SIGNAL
+            if run.dagster_run.tags.get(run_records.INTERRUPTED_TAG) != run_records.BY_SIGNAL
         ]
         if failed:
             since = self._now() - failed[0].update_timestamp.timestamp()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from deepcompress_dagster.orchestration import home
+from deepcompress_dagster.orchestration import server
 
 SERVICE = """
 import subprocess, sys, time
@@ -28,8 +28,8 @@ for line in sys.stdin:
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator["subprocess.Popen[bytes]"]:
     """A process with a code server below it, which it starts anew when told ``reload``."""
-    monkeypatch.setattr(home, "CODE_SERVER_LOOK_S", 0.1)
-    monkeypatch.setattr(home, "CODE_SERVER_GONE_S", 1.0)
+    monkeypatch.setattr(server, "CODE_SERVER_LOOK_S", 0.1)
+    monkeypatch.setattr(server, "CODE_SERVER_GONE_S", 1.0)
     process = subprocess.Popen(
         [sys.executable, "-c", SERVICE],
         stdin=subprocess.PIPE,
@@ -39,12 +39,12 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator["subprocess.Popen[bytes
     assert process.stdout
     process.stdout.readline()
     yield process
-    home._stop(process)
+    server._stop(process)
     process.communicate()
 
 
 def watching(service: "subprocess.Popen[bytes]", stopping: list[int]) -> threading.Thread:
-    thread = threading.Thread(target=home._watch, args=(service, stopping))
+    thread = threading.Thread(target=server._watch, args=(service, stopping))
     thread.start()
     time.sleep(0.5)
     assert thread.is_alive()
@@ -84,5 +84,5 @@ def test_the_end_of_dagster_itself_is_noticed_and_nothing_of_it_stays(
     service.kill()
     watch.join(10)
     assert not watch.is_alive()
-    home._stop(service)
+    server._stop(service)
     assert not [process for process in left if process.is_running()]

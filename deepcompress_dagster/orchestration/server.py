@@ -19,7 +19,7 @@ from typing import IO
 import dagster as dg
 import psutil
 
-from deepcompress_dagster.orchestration import ingest, runs
+from deepcompress_dagster.orchestration import ingest, run_records
 from deepcompress_dagster.settings import Settings
 
 TEMPLATE = Path(__file__).with_name("dagster.yaml")
@@ -139,7 +139,7 @@ def _make_good(settings: Settings) -> None:
     from deepcompress_dagster.warehouse import Warehouse
 
     with open_instance(settings) as instance:
-        runs.reap_dead_runs(instance, settings.data_dir)
+        run_records.reap_dead_runs(instance, settings.data_dir)
         ingest.reconcile_home(instance, Warehouse(settings.data_dir))
 
 

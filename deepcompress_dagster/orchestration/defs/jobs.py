@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from deepcompress_dagster.orchestration.assets import ParseConfig
-from deepcompress_dagster.orchestration.runs import (
+from deepcompress_dagster.orchestration.defs.assets import ParseConfig
+from deepcompress_dagster.orchestration.run_records import (
     JOB_NAME,
     OP_NAME,
     PARTITION_TAG,

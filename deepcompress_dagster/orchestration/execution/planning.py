@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepcompress_dagster.orchestration import page_ranges
+from deepcompress_dagster import page_ranges
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import ASSETS
 

@@ -4,17 +4,20 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TypeAlias
 
 import dagster as dg
 from pydantic import Field
 
 from deepcompress_dagster.models.predictor import ModelError
-from deepcompress_dagster.orchestration import checks, disk, events, preview, runs
-from deepcompress_dagster.orchestration.decisions import Order
+from deepcompress_dagster.orchestration import checks, disk, run_records
+from deepcompress_dagster.orchestration.defs.resources import GpuResource, WarehouseResource
+from deepcompress_dagster.orchestration.execution import events, metadata
+from deepcompress_dagster.orchestration.execution.executor import Outcome, Progress, Worker
+from deepcompress_dagster.orchestration.execution.planning import Order
+from deepcompress_dagster.orchestration.execution.reporting import Event
 from deepcompress_dagster.orchestration.partitions import documents
-from deepcompress_dagster.orchestration.resources import GpuResource, WarehouseResource
-from deepcompress_dagster.orchestration.work import Event, Outcome, Progress, Worker
 from deepcompress_dagster.passwords import load_passwords
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import ASSETS
@@ -83,10 +86,10 @@ def asset_specs(settings: Settings) -> list[dg.AssetSpec]:
             skippable=True,
             group_name=GROUP,
             owners=OWNERS,
-            kinds=set(preview.DESCRIPTIONS[asset].kinds),
+            kinds=set(metadata.DESCRIPTIONS[asset].kinds),
             code_version=versions[asset],
-            description=preview.description(asset),
-            metadata=preview.asset_metadata(asset, parse_documents_asset),
+            description=metadata.description(asset),
+            metadata=metadata.asset_metadata(asset, parse_documents_asset),
         )
         for asset in ASSETS
     ]
@@ -96,7 +99,7 @@ def parse_documents_asset(settings: Settings) -> dg.AssetsDefinition:
     """The five assets as one function that materialises any of them for any documents."""
 
     @dg.multi_asset(
-        name=runs.OP_NAME,
+        name=run_records.OP_NAME,
         specs=asset_specs(settings),
         check_specs=checks.specs(),
         partitions_def=documents,
@@ -143,9 +146,10 @@ def _parse(
         order,
         context.instance,
         house,
-        gpu,
         settings,
         passwords,
+        make_parser=partial(gpu.parser, settings),
+        model_loads=gpu.model_loads,
         plan=_planner(context),
         listen=progress_listener.get(),
     )
@@ -153,7 +157,7 @@ def _parse(
         yield from worker.run()
     except (ModelError, WarehouseError, OSError, disk.NoRoomError) as error:
         if reason := disk.explanation(error):
-            _note_interruption(context, runs.BY_DISK)
+            _note_interruption(context, run_records.BY_DISK)
             raise _stopped(error, reason) from None
         if reason := disk.refusal(error):
             raise _stopped(error, reason) from None
@@ -161,7 +165,7 @@ def _parse(
             raise
         raise _stopped(error, str(error)) from None
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-        _note_interruption(context, runs.BY_SIGNAL)
+        _note_interruption(context, run_records.BY_SIGNAL)
         raise
     yield from _check_outputs(context)
     context.log.info(_summary(worker))
@@ -171,7 +175,7 @@ def _parse(
 
 def _document_ids(context: dg.AssetExecutionContext, config: ParseConfig) -> list[str]:
     """The documents that a run names, within its partition or range; see ``jobs.run_tags``."""
-    if runs.SCATTERED_TAG in context.run.tags:
+    if run_records.SCATTERED_TAG in context.run.tags:
         return config.documents
     named = frozenset(config.documents or context.partition_keys)
     return [key for key in context.partition_keys if key in named]
@@ -206,7 +210,7 @@ def _summary(worker: Worker) -> str:
 
 
 def _note_interruption(context: dg.AssetExecutionContext, why: str) -> None:
-    context.instance.add_run_tags(context.run.run_id, {runs.INTERRUPTED_TAG: why})
+    context.instance.add_run_tags(context.run.run_id, {run_records.INTERRUPTED_TAG: why})
 
 
 def _stopped(error: Exception, reason: str) -> dg.Failure:

@@ -11,12 +11,13 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from deepcompress_dagster.orchestration import jobs, runs
+from deepcompress_dagster.orchestration import run_records
+from deepcompress_dagster.orchestration.defs import jobs
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from deepcompress_dagster.orchestration.runs import hold_run
+from deepcompress_dagster.orchestration.run_records import hold_run
 with hold_run(Path(sys.argv[1]), sys.argv[2]):
     print("held", flush=True)
     time.sleep(600)
@@ -40,7 +41,7 @@ def held_elsewhere(data_dir: Path, run_id: str) -> Iterator["subprocess.Popen[st
 def run_in(
     instance: dg.DagsterInstance, status: dg.DagsterRunStatus, **options: object
 ) -> dg.DagsterRun:
-    return create_run_for_test(instance, job_name=runs.JOB_NAME, status=status, **options)
+    return create_run_for_test(instance, job_name=run_records.JOB_NAME, status=status, **options)
 
 
 def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:
@@ -50,32 +51,32 @@ def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun
 
 
 def test_a_lock_is_held_while_the_block_runs_and_free_afterwards(tmp_path: Path) -> None:
-    path = runs.lock_path(tmp_path, "run")
-    assert not runs.is_held(path)
-    with runs.hold_run(tmp_path, "run"):
-        assert runs.is_held(path)
-    assert not runs.is_held(path)
+    path = run_records.lock_path(tmp_path, "run")
+    assert not run_records.is_held(path)
+    with run_records.hold_run(tmp_path, "run"):
+        assert run_records.is_held(path)
+    assert not run_records.is_held(path)
 
 
 def test_a_run_cannot_execute_twice_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "_LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr(run_records, "_LOCK_WAIT_S", 0.1)
     with (
-        runs.hold_run(tmp_path, "run"),
+        run_records.hold_run(tmp_path, "run"),
         pytest.raises(RuntimeError, match="already executing"),
-        runs.hold_run(tmp_path, "run"),
+        run_records.hold_run(tmp_path, "run"),
     ):
         pass
 
 
 def test_a_killed_process_gives_its_lock_back(tmp_path: Path) -> None:
-    path = runs.lock_path(tmp_path, "run")
+    path = run_records.lock_path(tmp_path, "run")
     with held_elsewhere(tmp_path, "run") as process:
-        assert runs.is_held(path)
+        assert run_records.is_held(path)
         process.kill()
         process.wait()
-        assert not runs.is_held(path)
+        assert not run_records.is_held(path)
 
 
 def test_a_run_whose_process_died_is_reported_as_failed_and_its_slot_freed(
@@ -85,12 +86,12 @@ def test_a_run_whose_process_died_is_reported_as_failed_and_its_slot_freed(
     instance.event_log_storage.set_concurrency_slots("gpu", 1)
     instance.event_log_storage.claim_concurrency_slot("gpu", run.run_id, "parse_documents")
     with held_elsewhere(tmp_path, run.run_id):
-        assert runs.reap_dead_runs(instance, tmp_path, grace_s=0) == []
-    assert runs.reap_dead_runs(instance, tmp_path, grace_s=0) == [run.run_id]
+        assert run_records.reap_dead_runs(instance, tmp_path, grace_s=0) == []
+    assert run_records.reap_dead_runs(instance, tmp_path, grace_s=0) == [run.run_id]
     assert status_of(instance, run) is dg.DagsterRunStatus.FAILURE
     slots = instance.event_log_storage.get_concurrency_info("gpu")
     assert slots.active_slot_count == 0
-    assert runs.reap_dead_runs(instance, tmp_path, grace_s=0) == []
+    assert run_records.reap_dead_runs(instance, tmp_path, grace_s=0) == []
 
 
 def test_slots_of_a_run_that_others_found_dead_are_freed(
@@ -99,22 +100,22 @@ def test_slots_of_a_run_that_others_found_dead_are_freed(
     run = run_in(instance, dg.DagsterRunStatus.FAILURE)
     instance.event_log_storage.set_concurrency_slots("gpu", 1)
     instance.event_log_storage.claim_concurrency_slot("gpu", run.run_id, "parse_documents")
-    assert runs.reap_dead_runs(instance, tmp_path) == []
+    assert run_records.reap_dead_runs(instance, tmp_path) == []
     assert not instance.event_log_storage.get_concurrency_info("gpu").claimed_slots
 
 
 def test_a_run_first_waits_for_what_may_be_dead(
     instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "LOCK_GRACE_S", 0.3)
-    monkeypatch.setattr(runs, "_POLL_S", 0.05)
+    monkeypatch.setattr(run_records, "LOCK_GRACE_S", 0.3)
+    monkeypatch.setattr(run_records, "_POLL_S", 0.05)
     run = run_in(instance, dg.DagsterRunStatus.STARTED)
     with held_elsewhere(tmp_path, run.run_id) as process:
-        runs.await_dead_runs(instance, tmp_path)
+        run_records.await_dead_runs(instance, tmp_path)
         assert status_of(instance, run) is dg.DagsterRunStatus.STARTED
         process.kill()
         process.wait()
-        runs.await_dead_runs(instance, tmp_path)
+        run_records.await_dead_runs(instance, tmp_path)
     assert status_of(instance, run) is dg.DagsterRunStatus.FAILURE
 
 
@@ -122,10 +123,10 @@ def test_a_run_that_has_just_begun_or_ended_is_left_alone(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     run = run_in(instance, dg.DagsterRunStatus.STARTED)
-    assert runs.reap_dead_runs(instance, tmp_path) == []
-    with runs.hold_run(tmp_path, run.run_id):
+    assert run_records.reap_dead_runs(instance, tmp_path) == []
+    with run_records.hold_run(tmp_path, run.run_id):
         pass
-    assert runs.reap_dead_runs(instance, tmp_path) == []
+    assert run_records.reap_dead_runs(instance, tmp_path) == []
     assert status_of(instance, run) is dg.DagsterRunStatus.STARTED
 
 
@@ -134,8 +135,10 @@ def test_runs_that_start_or_stop_for_ever_are_reported_too(
     instance: dg.DagsterInstance, tmp_path: Path, status: dg.DagsterRunStatus
 ) -> None:
     run = run_in(instance, status)
-    assert runs.reap_dead_runs(instance, tmp_path, grace_s=60, start_grace_s=60) == []
-    assert runs.reap_dead_runs(instance, tmp_path, grace_s=0, start_grace_s=0) == [run.run_id]
+    assert run_records.reap_dead_runs(instance, tmp_path, grace_s=60, start_grace_s=60) == []
+    assert run_records.reap_dead_runs(instance, tmp_path, grace_s=0, start_grace_s=0) == [
+        run.run_id
+    ]
 
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.SUCCESS])
@@ -143,12 +146,12 @@ def test_queued_and_finished_runs_are_none_of_the_reapers_business(
     instance: dg.DagsterInstance, tmp_path: Path, status: dg.DagsterRunStatus
 ) -> None:
     run_in(instance, status)
-    assert runs.reap_dead_runs(instance, tmp_path, grace_s=0, start_grace_s=0) == []
+    assert run_records.reap_dead_runs(instance, tmp_path, grace_s=0, start_grace_s=0) == []
 
 
 def test_runs_of_other_jobs_are_left_alone(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     create_run_for_test(instance, job_name="other", status=dg.DagsterRunStatus.STARTED)
-    assert runs.reap_dead_runs(instance, tmp_path, grace_s=0) == []
+    assert run_records.reap_dead_runs(instance, tmp_path, grace_s=0) == []
 
 
 def test_the_lock_is_looked_for_in_the_data_folder_that_the_run_was_given(
@@ -158,17 +161,17 @@ def test_the_lock_is_looked_for_in_the_data_folder_that_the_run_was_given(
     config = {"resources": {"warehouse": {"config": {"data_dir": str(other)}}}}
     run = run_in(instance, dg.DagsterRunStatus.STARTED, run_config=config)
     with held_elsewhere(other, run.run_id):
-        assert runs.reap_dead_runs(instance, tmp_path, grace_s=0) == []
+        assert run_records.reap_dead_runs(instance, tmp_path, grace_s=0) == []
 
 
 def test_lock_files_that_nobody_needs_are_removed(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    with runs.hold_run(tmp_path, "old"):
+    with run_records.hold_run(tmp_path, "old"):
         pass
-    with runs.hold_run(tmp_path, "alive"):
+    with run_records.hold_run(tmp_path, "alive"):
         time.sleep(0.01)
-        runs.reap_dead_runs(instance, tmp_path, grace_s=0)
+        run_records.reap_dead_runs(instance, tmp_path, grace_s=0)
         assert [path.stem for path in (tmp_path / "runs").iterdir()] == ["alive"]
 
 
@@ -187,29 +190,29 @@ def test_a_run_works_on_the_documents_it_was_requested_for(
         tags=jobs.run_tags(documents, PARTITIONS),
         run_config=jobs.run_config(documents, skip_unchanged=True),
     )
-    assert runs.documents_of(run, PARTITIONS) == set(documents)
+    assert run_records.documents_of(run, PARTITIONS) == set(documents)
 
 
 def test_neighbours_run_as_their_range_and_others_do_not() -> None:
-    assert jobs.run_tags(["b", "c"], PARTITIONS)[runs.RANGE_END_TAG] == "c"
-    assert runs.RANGE_START_TAG not in jobs.run_tags(["b", "d"], PARTITIONS)
-    assert jobs.run_tags(["b"], PARTITIONS)[runs.PARTITION_TAG] == "b"
+    assert jobs.run_tags(["b", "c"], PARTITIONS)[run_records.RANGE_END_TAG] == "c"
+    assert run_records.RANGE_START_TAG not in jobs.run_tags(["b", "d"], PARTITIONS)
+    assert jobs.run_tags(["b"], PARTITIONS)[run_records.PARTITION_TAG] == "b"
 
 
 def test_a_run_from_the_ui_works_on_its_range(instance: dg.DagsterInstance) -> None:
-    tags = {runs.RANGE_START_TAG: "b", runs.RANGE_END_TAG: "d"}
+    tags = {run_records.RANGE_START_TAG: "b", run_records.RANGE_END_TAG: "d"}
     run = run_in(instance, dg.DagsterRunStatus.NOT_STARTED, tags=tags)
-    assert runs.documents_of(run, PARTITIONS) == {"b", "c", "d"}
-    assert runs.documents_of(run, ["x", "y"]) == set()
+    assert run_records.documents_of(run, PARTITIONS) == {"b", "c", "d"}
+    assert run_records.documents_of(run, ["x", "y"]) == set()
 
 
 def test_interruptions_are_counted_by_document(instance: dg.DagsterInstance) -> None:
     instance.add_dynamic_partitions("documents", PARTITIONS)
-    for tags in ({}, {runs.INTERRUPTED_TAG: "true"}):
+    for tags in ({}, {run_records.INTERRUPTED_TAG: "true"}):
         run_in(
             instance,
             dg.DagsterRunStatus.FAILURE,
             tags={**jobs.run_tags(["a", "b"], PARTITIONS), **tags},
             run_config=jobs.run_config(["a", "b"], skip_unchanged=True),
         )
-    assert runs.interruptions(instance) == {"a": 1, "b": 1}
+    assert run_records.interruptions(instance) == {"a": 1, "b": 1}

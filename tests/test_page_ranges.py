@@ -1,6 +1,6 @@
 import pytest
 
-from deepcompress_dagster.orchestration import page_ranges
+from deepcompress_dagster import page_ranges
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from deepcompress_dagster.orchestration.runs import await_dead_runs, hold_run
+from deepcompress_dagster.orchestration.run_records import await_dead_runs, hold_run
 from deepcompress_dagster.settings import Settings, load_settings
 
 if TYPE_CHECKING:

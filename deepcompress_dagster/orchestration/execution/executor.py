@@ -6,22 +6,23 @@ before and Dagster was not told: that is made good, and nothing is computed. It 
 """
 
 import threading
-import time
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from deepcompress_dagster.orchestration import checks, decisions, events, preview
-from deepcompress_dagster.orchestration.decisions import Decision, Order
 from deepcompress_dagster.orchestration.disk import require_room
+from deepcompress_dagster.orchestration.execution import events, planning
+from deepcompress_dagster.orchestration.execution.planning import Decision, Order
+from deepcompress_dagster.orchestration.execution.reporting import Event, Reporter
+from deepcompress_dagster.orchestration.execution.staging import Staging
 from deepcompress_dagster.orchestration.partitions import chunks
-from deepcompress_dagster.orchestration.resources import GpuResource
 from deepcompress_dagster.passwords import Passwords
+from deepcompress_dagster.pdf.errors import transient_error_types
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import (
     ASSETS,
@@ -38,17 +39,12 @@ if TYPE_CHECKING:
     from deepcompress_dagster.pipeline.parse import Parser
     from deepcompress_dagster.warehouse import AssetState, Warehouse
 
-STAGE_SECONDS = 1.0
-"""Finished pages are put away in groups of about a second, the first of a run at once."""
-
 ADMITTED_TOGETHER = 10
 """Documents whose attempt is counted in one transaction, shortly before they are opened."""
 
 PAGES_LOOKED_UP = 50
 BLOCKS_HELD = 16
 """Committed regions are looked up for 50 pages at a time, of which 16 lots are held."""
-
-Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
 @dataclass
@@ -72,20 +68,6 @@ class Progress:
     documents_done: int = 0
     pages: int = 0
     pages_done: int = 0
-
-
-def transient_error_types() -> frozenset[str]:
-    """The ``error_type`` of failures that another attempt may not meet."""
-    from deepcompress_dagster.pdf.errors import PdfError
-
-    found = set()
-    kinds = [PdfError]
-    while kinds:
-        kind = kinds.pop()
-        kinds += kind.__subclasses__()
-        if getattr(kind, "transient", False):
-            found.add(kind.error_type)
-    return frozenset(found)
 
 
 class StoredRegions:
@@ -112,90 +94,12 @@ class StoredRegions:
         return self._warehouse.regions(document_id, pages)
 
 
-class Staging:
-    """Puts finished pages away in groups: the first of a run at once, the others by the second."""
-
-    def __init__(
-        self,
-        warehouse: "Warehouse",
-        run_id: str,
-        versions: Mapping[str, str],
-        require_room: Callable[[], None],
-    ) -> None:
-        self._warehouse = warehouse
-        self._require_room = require_room
-        self._run_id = run_id
-        self._versions = versions
-        self._opened: list[DocumentOpened] = []
-        self._pages: list[PageResult] = []
-        self._flushed_at = float("-inf")
-
-    def opened(self, event: DocumentOpened) -> None:
-        """A document was opened; that is put away with the next pages."""
-        self._opened.append(event)
-
-    def finished(self, page: PageResult) -> None:
-        """A page is through. Raises what ``require_room`` raises, once it is put away."""
-        self._pages.append(page)
-        if time.monotonic() - self._flushed_at >= STAGE_SECONDS:
-            self.flush()
-            self._require_room()
-
-    def flush(self) -> None:
-        """Put away what waits, and publish it when a publication is due."""
-        opened, pages = self._opened, self._pages
-        if opened or pages:
-            self._opened, self._pages = [], []
-            self._warehouse.stage(self._run_id, self._versions, opened, pages)
-            self._warehouse.publish(force=False)
-        self._flushed_at = time.monotonic()
-
-
-class Reporter:
-    """Tells Dagster what is committed of a document, with metadata and checks."""
-
-    def __init__(
-        self,
-        instance: dg.DagsterInstance,
-        warehouse: "Warehouse",
-        model_loads: Callable[[], Mapping[str, int]] | None = None,
-    ) -> None:
-        self._instance = instance
-        self._warehouse = warehouse
-        self._model_loads = model_loads
-
-    def report(self, states: Sequence["AssetState"]) -> Iterator[Event]:
-        """Events about one document's committed ``states``, which come upstream first.
-
-        Each event has to be stored before the next one is asked for: a materialization points to
-        those of its upstream, a check to the one that it judged.
-        """
-        document_id = states[0].document_id
-        quality = self._warehouse.quality(document_id)
-        summary = self._warehouse.summary(document_id, markdown_characters=preview.LONGEST_PREVIEW)
-        loads = self._model_loads() if self._model_loads else None
-        records: dict[str, dg.EventLogRecord | None] = {}
-
-        def newest(asset: str) -> dg.EventLogRecord | None:
-            if asset not in records:
-                records[asset] = events.newest(self._instance, asset, document_id)
-            return records[asset]
-
-        for state in states:
-            inputs = {parent: newest(parent) for parent in events.upstream(state.asset)}
-            metadata = preview.document_metadata(state, summary, quality.first_table, loads)
-            yield events.materialization(state, inputs, metadata)
-            records.pop(state.asset, None)
-        for verdict in checks.judge(quality, frozenset(state.asset for state in states)):
-            if record := newest(verdict.check.asset):
-                yield events.evaluation(verdict, document_id, record)
-
-
 class Worker:
     """Carries an order out. ``run`` yields Dagster's events; ``outcome`` says how it went.
 
-    ``plan`` announces the assets of a document that are about to be computed; ``listen`` is told
-    of progress.
+    ``make_parser`` is called once, when there is something to compute; ``model_loads`` counts the
+    loads of each model in this process. ``plan`` announces the assets of a document that are about
+    to be computed; ``listen`` is told of progress.
     """
 
     def __init__(
@@ -203,20 +107,22 @@ class Worker:
         order: Order,
         instance: dg.DagsterInstance,
         warehouse: "Warehouse",
-        gpu: GpuResource,
         settings: Settings,
         passwords: Passwords,
+        make_parser: Callable[[], "Parser"],
+        model_loads: Callable[[], Mapping[str, int]],
         plan: Callable[[str, Collection[str]], None],
         listen: Callable[[Progress], None],
     ) -> None:
         self._order = order
         self._instance = instance
         self._warehouse = warehouse
-        self._gpu = gpu
+        self._make_parser = make_parser
+        self._loads = model_loads
         self._settings = settings
         self._plan = plan
         self._listen = listen
-        self._loads_before = Counter(gpu.model_loads())
+        self._loads_before = Counter(model_loads())
         self._reporter = Reporter(instance, warehouse, self.model_loads)
         self._progress = Progress(documents=len(order.document_ids))
         self._lost: dict[str, str] = {}
@@ -226,7 +132,7 @@ class Worker:
 
     def model_loads(self) -> Mapping[str, int]:
         """Models loaded since this run began, by name."""
-        return dict(Counter(self._gpu.model_loads()) - self._loads_before)
+        return dict(Counter(self._loads()) - self._loads_before)
 
     def run(self) -> Iterator[Event]:
         """Report what was committed before, compute the rest, commit it and report that.
@@ -245,7 +151,7 @@ class Worker:
                     self._done_before(document_id, decision)
             if groups:
                 require_room(self._settings)
-                with self._gpu.parser(self._settings) as parser:
+                with self._make_parser() as parser:
                     for assets, chosen in groups.items():
                         yield from self._compute(parser, assets, chosen)
             if self.outcome.failures:
@@ -271,9 +177,7 @@ class Worker:
             if row := rows.get(name):
                 yield (
                     name,
-                    decisions.decide(
-                        self._order, row, states[name], flawed[name], unreported[name]
-                    ),
+                    planning.decide(self._order, row, states[name], flawed[name], unreported[name]),
                 )
             else:
                 yield name, Decision(refusal="the warehouse does not know it: process its file")

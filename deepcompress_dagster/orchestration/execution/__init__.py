@@ -1,0 +1,1 @@
+"""What a run does once Dagster has started it: plan, execute, stage, report. Defines nothing."""
