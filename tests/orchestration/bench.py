@@ -142,7 +142,7 @@ def page_result(
             1584,
             None,
             True,
-            PageStatus.PARTIAL if failed else PageStatus.COMPLETE,
+            status=PageStatus.PARTIAL if failed else PageStatus.COMPLETE,
         ),
         errors=errors,
         timings=(StageTiming(number, "layout", 0.25, 1, "cpu"),) if "layouts" in selection else (),
