@@ -38,6 +38,19 @@ TRUNCATED = "truncated"
 """``error_type`` of a file that ends too early; its document is partial, whatever was recovered."""
 
 
+WORDS_LEFT_OUT = "words_left_out"
+"""``error_type`` of a page with more words than are kept: what stands behind them is lost."""
+
+DRAWINGS_LEFT_OUT = "drawings_left_out"
+"""``error_type`` of a page with more vector paths than are looked at."""
+
+PART_UNREADABLE = "part_unreadable"
+"""``error_type`` of a page whose text layer or drawings are broken; its pixels are read instead."""
+
+HARMLESS = (DRAWINGS_LEFT_OUT, PART_UNREADABLE)
+"""Types of errors that cost no content: a page that has no others is complete."""
+
+
 class TextSource(StrEnum):
     """Where the words of a text block were read."""
 
@@ -112,12 +125,6 @@ class BBox(NamedTuple):
         width = min(self.x1, other.x1) - max(self.x0, other.x0)
         height = min(self.y1, other.y1) - max(self.y0, other.y0)
         return max(0.0, width) * max(0.0, height)
-
-    def iou(self, other: "BBox") -> float:
-        """Intersection over union, 0 where both are empty."""
-        overlap = self.intersection(other)
-        union = self.area + other.area - overlap
-        return overlap / union if union > 0 else 0.0
 
     def coverage(self, other: "BBox") -> float:
         """Share of this box that ``other`` covers, 0 for an empty box."""
@@ -315,6 +322,11 @@ class PageError:
     error_type: str
     message: str
     attempts: int = 1
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether it cost no content."""
+        return self.error_type in HARMLESS
 
 
 @dataclass(frozen=True, slots=True)

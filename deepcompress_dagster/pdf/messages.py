@@ -3,7 +3,7 @@
 Coordinates are points of the page as displayed, see records.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,48 +31,11 @@ class DocumentInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
-    """A straight stroke or thin filled rectangle along an axis, in points."""
+class PageNote:
+    """What of a page was cut short or left out: an ``error_type`` of records.py, and why."""
 
-    bbox: BBox
-    horizontal: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """One vector path: its box in points, how many segments of each kind, and how it is painted."""
-
-    bbox: BBox
-    n_lines: int
-    n_curves: int
-    n_rects: int
-    filled: bool
-    stroked: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DrawingStats:
-    """Sums over the vector paths of a region, and their boxes."""
-
-    n_lines: int
-    n_curves: int
-    n_rects: int
-    n_fills: int
-    n_strokes: int
-    boxes: tuple[BBox, ...]
-
-
-def drawing_stats(drawings: Sequence[Drawing], region: BBox) -> DrawingStats:
-    """Statistics of the drawings whose centre lies in ``region`` (points)."""
-    inside = [drawing for drawing in drawings if region.contains_point(*drawing.bbox.center)]
-    return DrawingStats(
-        n_lines=sum(drawing.n_lines for drawing in inside),
-        n_curves=sum(drawing.n_curves for drawing in inside),
-        n_rects=sum(drawing.n_rects for drawing in inside),
-        n_fills=sum(drawing.filled for drawing in inside),
-        n_strokes=sum(drawing.stroked for drawing in inside),
-        boxes=tuple(drawing.bbox for drawing in inside),
-    )
+    error_type: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +77,15 @@ class PageContent:
     words: tuple[Word, ...] = ()
     hidden_text_share: float = 0.0
     """Share of the characters that are drawn invisibly; near 1 for the OCR layer of a scan."""
-    rulings: tuple[Ruling, ...] = ()
-    images: tuple[BBox, ...] = ()
-    """Boxes of raster images, clipped to the page."""
-    drawings: tuple[Drawing, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What was cut short or left out, and why."""
+    drawings: tuple[BBox, ...] = ()
+    """Boxes of the vector paths."""
+    notes: tuple[PageNote, ...] = ()
 
     def __reduce__(self) -> tuple[Callable[..., "PageContent"], tuple[dict[str, Any]]]:
         # Pickling 1,000 Word objects takes 7.5 ms on either side, their rows 0.3 and 1.6 ms.
         state = {item.name: getattr(self, item.name) for item in fields(self)}
         state["words"] = [_word_row(word) for word in self.words]
-        state["rulings"] = [(tuple(item.bbox), item.horizontal) for item in self.rulings]
-        state["drawings"] = [_drawing_row(drawing) for drawing in self.drawings]
+        state["drawings"] = [tuple(box) for box in self.drawings]
         return _page_content, (state,)
 
 
@@ -145,21 +104,9 @@ def _word_row(word: Word) -> tuple[Any, ...]:
     )
 
 
-def _drawing_row(drawing: Drawing) -> tuple[Any, ...]:
-    return (
-        *drawing.bbox,
-        drawing.n_lines,
-        drawing.n_curves,
-        drawing.n_rects,
-        drawing.filled,
-        drawing.stroked,
-    )
-
-
 def _page_content(state: dict[str, Any]) -> PageContent:
     state["words"] = tuple(Word(BBox(*row[:4]), *row[4:]) for row in state["words"])
-    state["rulings"] = tuple(Ruling(BBox(*box), flag) for box, flag in state["rulings"])
-    state["drawings"] = tuple(Drawing(BBox(*row[:4]), *row[4:]) for row in state["drawings"])
+    state["drawings"] = tuple(BBox(*row) for row in state["drawings"])
     return PageContent(**state)
 
 

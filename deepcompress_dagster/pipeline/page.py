@@ -21,7 +21,7 @@ from deepcompress_dagster.models.predictor import (
 )
 from deepcompress_dagster.pdf.client import RenderedPage
 from deepcompress_dagster.pdf.errors import PdfError
-from deepcompress_dagster.pdf.messages import DocumentInfo, PageContent, drawing_stats
+from deepcompress_dagster.pdf.messages import DocumentInfo, PageContent, PageNote
 from deepcompress_dagster.pipeline import stages, tables
 from deepcompress_dagster.pipeline.blocks import (
     Block,
@@ -173,7 +173,9 @@ class PageFlow:
             self._record(failure)
             return self._result(self._unrendered())
         try:
-            yield from self._walk(rendered)
+            self._rows.errors += [self._noted(note) for note in rendered.content.notes]
+            if self._plan.finds_regions:
+                yield from self._walk(rendered)
         finally:
             rendered.release()
         return self._result(self._page(rendered.content))
@@ -405,7 +407,7 @@ class PageFlow:
             quality=self._quality,
             bbox=block.bbox,
             lines=block.lines,
-            vector_paths=len(drawing_stats(view.content.drawings, region.bbox).boxes),
+            vector_paths=_count_inside(view.content.drawings, region.bbox),
         )
 
     def _figure_row(
@@ -448,6 +450,15 @@ class PageFlow:
             )
         )
 
+    def _noted(self, note: PageNote) -> PageError:
+        return PageError(
+            self._job.document.document_id,
+            self._job.page_number,
+            stages.RENDER,
+            note.error_type,
+            note.message,
+        )
+
     def _page(self, content: PageContent) -> Page:
         return Page(
             page_number=self._job.page_number,
@@ -479,10 +490,11 @@ class PageFlow:
 
     def _result(self, page: Page) -> PageResult:
         rows, plan = self._rows, self._plan
-        if rows.errors:
+        costly = [error for error in rows.errors if not error.is_harmless]
+        if costly:
             failed = page.status is PageStatus.FAILED
             status = PageStatus.FAILED if failed else PageStatus.PARTIAL
-            page = replace(page, status=status, error=rows.errors[0].message)
+            page = replace(page, status=status, error=costly[0].message)
         return PageResult(
             document_id=self._job.document.document_id,
             page=page,
@@ -525,6 +537,10 @@ def page_error(
     kind = cause.error_type if isinstance(cause, PdfError) else type(cause).__name__
     message = str(cause) or kind
     return PageError(document_id, page_number, stage, kind, message, attempts)
+
+
+def _count_inside(boxes: Sequence[BBox], region: BBox) -> int:
+    return sum(region.contains_point(*box.center) for box in boxes)
 
 
 def _turn(seen: Orientation) -> int:

@@ -84,6 +84,11 @@ class Plan:
         return asset in self.assets
 
     @property
+    def finds_regions(self) -> bool:
+        """Whether more is asked of a page than its image."""
+        return self.selects("layouts") or self.reads_text
+
+    @property
     def reads_text(self) -> bool:
         """Whether words are read from pixels where the text layer does not serve."""
         return any(self.selects(asset) for asset in ("text", "tables", "figures"))

@@ -25,7 +25,7 @@ from deepcompress_dagster.warehouse.arrow import bound, insert
 from deepcompress_dagster.warehouse.errors import NothingStagedError, UnknownDocumentError
 from deepcompress_dagster.warehouse.rows import error_row
 from deepcompress_dagster.warehouse.schema import ASSET_TABLES, SOURCE, STAGE_ASSET, UPSTREAM
-from deepcompress_dagster.warehouse.sql import first_row, only_row
+from deepcompress_dagster.warehouse.sql import COSTS_CONTENT, first_row, only_row
 from deepcompress_dagster.warehouse.types import AssetState, CommittedDocument
 
 _UPDATES = pa.schema(
@@ -335,7 +335,8 @@ def _refresh_pages(conn: duckdb.DuckDBPyConnection, document_id: str) -> None:
         FROM pages p
         LEFT JOIN (
             SELECT page_number, first(message ORDER BY stage, error_type, message) AS message
-            FROM errors WHERE document_id = $document_id GROUP BY page_number
+            FROM errors WHERE document_id = $document_id
+            AND {COSTS_CONTENT} GROUP BY page_number
         ) e ON e.page_number = p.page_number
         WHERE pages.document_id = $document_id AND p.document_id = $document_id
         AND pages.page_number = p.page_number AND pages.status <> '{PageStatus.FAILED}'
@@ -377,11 +378,12 @@ def _shortfall(conn: duckdb.DuckDBPyConnection, document_id: str) -> str | None:
     """What keeps a document from being complete, or None."""
     page_count, cut_off, failed_pages, covered = only_row(
         conn,
-        """
+        f"""
         SELECT d.page_count,
             (SELECT any_value(message) FROM errors
                 WHERE document_id = d.document_id AND error_type = $truncated),
-            (SELECT count(DISTINCT page_number) FROM errors WHERE document_id = d.document_id),
+            (SELECT count(DISTINCT page_number) FROM errors
+                WHERE document_id = d.document_id AND {COSTS_CONTENT}),
             (SELECT map(list(asset), list(pages)) FROM asset_state
                 WHERE document_id = d.document_id)
         FROM documents d WHERE d.document_id = $document_id

@@ -6,6 +6,8 @@ from typing import Any
 
 import duckdb
 
+from deepcompress_dagster.warehouse.sql import COSTS_CONTENT
+
 PREVIEW_ROWS = 12
 PREVIEW_COLUMNS = 8
 """Size of the corner of the first table that is read for a preview."""
@@ -33,10 +35,10 @@ SELECT count(*) AS pages, count(*) FILTER (status = 'failed') AS failed_pages,
 FROM page
 """
 
-_DOCUMENT = """
+_DOCUMENT = f"""
 SELECT coalesce(d.page_count, 0) AS page_count, (
     SELECT count(*) FROM errors e
-    WHERE e.document_id = d.document_id AND e.page_number IS NOT NULL
+    WHERE e.document_id = d.document_id AND e.page_number IS NOT NULL AND {COSTS_CONTENT}
 ) AS page_errors
 FROM documents d WHERE d.document_id = $document_id
 """

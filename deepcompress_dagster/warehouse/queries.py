@@ -9,7 +9,7 @@ from deepcompress_dagster.records import ASSETS, DocumentStatus, Region
 from deepcompress_dagster.warehouse.arrow import insert
 from deepcompress_dagster.warehouse.errors import NotMaterializedError, UnknownDocumentError
 from deepcompress_dagster.warehouse.rows import region
-from deepcompress_dagster.warehouse.sql import only_row
+from deepcompress_dagster.warehouse.sql import COSTS_CONTENT, only_row
 from deepcompress_dagster.warehouse.types import (
     AssetState,
     DocumentRow,
@@ -183,7 +183,8 @@ def summary(
     )
     (errors,) = only_row(
         conn,
-        "SELECT count(*) FROM errors WHERE document_id = ? AND page_number IS NOT NULL",
+        "SELECT count(*) FROM errors WHERE document_id = ? AND page_number IS NOT NULL "
+        f"AND {COSTS_CONTENT}",
         [document_id],
     )
     (confidence,) = only_row(

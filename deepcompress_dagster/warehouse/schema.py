@@ -192,7 +192,7 @@ PAGES = Table(
         Column(
             "status",
             "VARCHAR",
-            "complete; partial: errors of this page stand; failed: it could not be rendered.",
+            "complete; partial: errors cost some of it; failed: it could not be rendered.",
         ),
         _optional("error", "VARCHAR", "First standing error of this page."),
         Column(
@@ -300,7 +300,7 @@ FIGURES = Table(
 
 ERRORS = Table(
     "errors",
-    "One row per failure that still stands.",
+    "One row per failure that still stands, or part of a page left out.",
     ("document_id", "page_number", "stage", "error_type", "message"),
     (
         _DOCUMENT_ID,

@@ -1,11 +1,16 @@
-"""Asking for one row: ``fetchone`` would leave a result open, in the way of what follows."""
+"""What queries share. One row is asked for whole: ``fetchone`` would leave a result open."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import duckdb
 
+from deepcompress_dagster.records import HARMLESS
+
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
+
+COSTS_CONTENT = f"error_type NOT IN ({', '.join(map(repr, HARMLESS))})"
+"""Predicate of ``errors``: rows that make their page partial."""
 
 
 def first_row(

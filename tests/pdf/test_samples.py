@@ -65,17 +65,10 @@ def test_the_table_sample_has_a_ruled_an_open_and_a_spanning_table() -> None:
     assert [cell.text for cell in found[2].cells if cell.column_span == 2] == ["Eaten", "Juice"]
 
 
-def test_the_figure_sample_has_a_drawn_and_a_raster_picture() -> None:
-    content = page("mill-report.pdf")
-    assert len(content.images) == 1
-    assert sum(drawing.filled for drawing in content.drawings) == 4
-
-
 @pytest.mark.parametrize(("name", "number"), [("scanned-letter.pdf", 1), ("turned-pages.pdf", 2)])
-def test_scans_are_an_image_and_nothing_else(name: str, number: int) -> None:
+def test_scans_have_neither_words_nor_drawings(name: str, number: int) -> None:
     content = page(name, number)
     assert content.words == content.drawings == ()
-    assert len(content.images) == 1
 
 
 def test_the_turned_page_is_upright_as_displayed() -> None:

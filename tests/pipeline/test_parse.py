@@ -12,6 +12,7 @@ from deepcompress_dagster.models.catalog import Task
 from deepcompress_dagster.models.predictor import MissingModelError
 from deepcompress_dagster.pipeline.parse import Parser
 from deepcompress_dagster.records import (
+    DRAWINGS_LEFT_OUT,
     BBox,
     DocumentOpened,
     DocumentResult,
@@ -163,6 +164,30 @@ def test_pages_that_are_chosen_or_finished_are_respected(settings, samples):
     _, pages, results = run(settings, [chosen], selection=("pages",))
     assert list(pages) == [("weather-notes", 2)]
     assert results["weather-notes"].page_count == 3
+
+
+def test_pages_alone_need_no_model(settings, samples, tmp_path):
+    bare = settings.model_copy(update={"models_dir": tmp_path / "none"})
+    one = task(samples / "scanned-letter.pdf", settings.data_dir)
+    _, pages, _ = run(bare, [one], selection=("pages",))
+    (page,) = pages.values()
+    assert page.page.status is PageStatus.COMPLETE
+    assert {timing.stage for timing in page.timings} == {"render"}
+
+
+def test_what_was_left_out_of_a_page_is_on_record_and_the_page_complete(settings, new_pdf):
+    def draw(page):
+        page.insert_text((72, 72), "a map")
+        lines = (f"{n % 400} 0 m {n % 400} {n % 600} l S" for n in range(10_001))
+        page.parent.update_stream(page.get_contents()[0], "\n".join(lines).encode())
+
+    one = task(new_pdf("map.pdf", draw), settings.data_dir)
+    _, pages, _ = run(settings, [one], selection=("pages",))
+    (page,) = pages.values()
+    (left_out,) = page.errors
+    assert (left_out.stage, left_out.error_type) == ("render", DRAWINGS_LEFT_OUT)
+    assert "10,001 vector paths" in left_out.message
+    assert page.page.status is PageStatus.COMPLETE
 
 
 def test_a_selection_runs_only_its_stages(settings, samples):

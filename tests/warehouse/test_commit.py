@@ -6,6 +6,8 @@ import pytest
 
 from deepcompress_dagster.records import (
     ASSETS,
+    DRAWINGS_LEFT_OUT,
+    WORDS_LEFT_OUT,
     DocumentResult,
     DocumentStatus,
     PageError,
@@ -214,6 +216,20 @@ def test_a_document_error_that_cost_no_page_leaves_the_document_complete(
     )
     assert committed.status is DocumentStatus.COMPLETE
     assert [(f.page_number, f.error_type) for f in warehouse.failures()] == [(None, "Repaired")]
+
+
+@pytest.mark.parametrize(
+    ("error_type", "status"),
+    [(DRAWINGS_LEFT_OUT, DocumentStatus.COMPLETE), (WORDS_LEFT_OUT, DocumentStatus.PARTIAL)],
+)
+def test_what_was_left_out_of_a_page_makes_it_partial_when_content_was_lost(
+    warehouse: Warehouse, document: str, error_type: str, status: DocumentStatus
+) -> None:
+    left_out = PageError(document, 1, "render", error_type, "there is too much of it")
+    page = replace(page_of(document, 1), errors=(left_out,))
+    assert commit(warehouse, document, [page]).status is status
+    assert [failure.error_type for failure in warehouse.failures()] == [error_type]
+    assert warehouse.quality(document).page_errors == (status is DocumentStatus.PARTIAL)
 
 
 def test_a_range_of_pages_is_partial_and_keeps_the_page_count_of_the_pdf(

@@ -1,10 +1,10 @@
-"""The vector graphics of a page, inside a worker: paths with their kind, and rulings."""
+"""The vector graphics of a page, inside a worker: the boxes of its paths, and its rulings."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from deepcompress_dagster.pdf.messages import Drawing, Ruling
-from deepcompress_dagster.records import BBox
+from deepcompress_dagster.pdf.messages import PageNote
+from deepcompress_dagster.records import DRAWINGS_LEFT_OUT, BBox
 
 MAX_PATHS = 10_000
 """Paths of a page that are looked at. Drawings with more are maps and scatter plots."""
@@ -22,13 +22,23 @@ SLANT = 0.5
 """Points that the ends of a rule may lie off the axis."""
 
 
-class PageDrawings(NamedTuple):
-    """Paths, and the rulings among their segments; both empty, and a note, above the caps."""
+class Ruling(NamedTuple):
+    """A straight stroke or thin filled rectangle along an axis, in points as displayed."""
 
-    drawings: tuple[Drawing, ...] = ()
+    bbox: BBox
+    horizontal: bool
+
+
+class PageDrawings(NamedTuple):
+    """Boxes of paths, and the rulings among their segments; none, but a note, above the caps."""
+
+    boxes: tuple[BBox, ...] = ()
     rulings: tuple[Ruling, ...] = ()
-    notes: tuple[str, ...] = ()
-    too_many: bool = False
+    note: PageNote | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.note is None
 
 
 class _Paths:
@@ -59,11 +69,11 @@ def page_drawings(page: Any) -> PageDrawings:
             f"the page has {paths.seen:,} vector paths with {paths.segments:,} segments; "
             "they are left out"
         )
-        return PageDrawings(notes=(note,), too_many=True)
+        return PageDrawings(note=PageNote(DRAWINGS_LEFT_OUT, note))
     turn = _Turn(page.rotation, page.rect.width, page.rect.height)
-    drawings = tuple(_drawing(path, turn) for path in paths.kept)
+    boxes = tuple(turn.box(*path["rect"]) for path in paths.kept)
     rulings = {ruling for path in paths.kept for ruling in _rulings(path, turn)}
-    return PageDrawings(drawings, tuple(sorted(rulings, key=lambda item: item.bbox)))
+    return PageDrawings(boxes, tuple(sorted(rulings)))
 
 
 class _Turn(NamedTuple):
@@ -88,18 +98,6 @@ class _Turn(NamedTuple):
         if self.degrees == 270:
             return y, self.height - x
         return x, y
-
-
-def _drawing(path: Any, turn: _Turn) -> Drawing:
-    kinds = [item[0] for item in path["items"]]
-    return Drawing(
-        bbox=turn.box(*path["rect"]),
-        n_lines=kinds.count("l"),
-        n_curves=kinds.count("c"),
-        n_rects=kinds.count("re") + kinds.count("qu"),
-        filled="f" in path["type"],
-        stroked="s" in path["type"],
-    )
 
 
 def _rulings(path: Any, turn: _Turn) -> Iterator[Ruling]:

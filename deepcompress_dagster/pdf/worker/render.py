@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from deepcompress_dagster.pdf.errors import NoRoom, PageFailed, PixelBufferFull
-from deepcompress_dagster.pdf.messages import PageContent, PageImage, RenderRequest
+from deepcompress_dagster.pdf.messages import PageContent, PageImage, PageNote, RenderRequest
 from deepcompress_dagster.pdf.worker.document import load_page
 from deepcompress_dagster.pdf.worker.drawings import PageDrawings, page_drawings
 from deepcompress_dagster.pdf.worker.mupdf import pymupdf, reading
-from deepcompress_dagster.pdf.worker.words import PageWords, image_boxes, page_words
-from deepcompress_dagster.records import BBox
+from deepcompress_dagster.pdf.worker.words import PageWords, page_words
+from deepcompress_dagster.records import PART_UNREADABLE
 
 MAX_SIDE = 65_000
 """Pixels. JPEG ends at 65,535 a side."""
@@ -49,21 +49,20 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
     """
     page = load_page(document, request.page_number)
     label = f"page {request.page_number}"
-    notes: list[str] = []
+    notes: list[PageNote] = []
     graphics = _optional(lambda: page_drawings(page), PageDrawings(), "drawings", notes)
     with reading(f"{label} cannot be rendered", PageFailed):
         display_list = page.get_displaylist()
         rect = page.rect
         dpi = effective_dpi(rect.width, rect.height, request.dpi, request.max_pixels)
-        pixmap = _pixmap(display_list, dpi, smooth=not graphics.too_many)
+        pixmap = _pixmap(display_list, dpi, smooth=graphics.is_complete)
     if request.buffer is not None:
         _fill_buffer(request.buffer, pixmap.samples_mv)
     if request.image is not None:
         _write_image(pixmap, dpi, request.image)
 
     words = _optional(lambda: page_words(display_list), PageWords(), "words", notes)
-    no_images: tuple[BBox, ...] = ()
-    images = _optional(lambda: image_boxes(display_list), no_images, "images", notes)
+    notes += [note for note in (words.note, graphics.note) if note is not None]
     return PageContent(
         page_number=request.page_number,
         width=round(rect.width, 2),
@@ -74,20 +73,18 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
         pixel_height=pixmap.height,
         words=words.words,
         hidden_text_share=words.hidden_share,
-        rulings=graphics.rulings,
-        images=images,
-        drawings=graphics.drawings,
-        notes=(*notes, *words.notes, *graphics.notes),
+        drawings=graphics.boxes,
+        notes=tuple(notes),
     )
 
 
-def _optional(read: Callable[[], T], nothing: T, what: str, notes: list[str]) -> T:
+def _optional(read: Callable[[], T], nothing: T, what: str, notes: list[PageNote]) -> T:
     """What ``read`` gives, or ``nothing`` and a note where the PDF is broken in that part."""
     try:
         with reading(f"the {what} of the page cannot be read", PageFailed):
             return read()
     except PageFailed as error:
-        notes.append(str(error))
+        notes.append(PageNote(PART_UNREADABLE, str(error)))
         return nothing
 
 

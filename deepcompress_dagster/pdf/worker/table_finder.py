@@ -72,7 +72,7 @@ def find_tables(document: Any, page_number: int, boxes: Sequence[BBox]) -> list[
     """
     page = load_page(document, page_number)
     with reading(f"page {page_number} cannot be searched for tables", PageFailed):
-        if page_drawings(page).too_many:
+        if not page_drawings(page).is_complete:
             return [None] * len(boxes)
         words = page_words(page.get_displaylist()).words
         searched = _Searched(document, page.number)

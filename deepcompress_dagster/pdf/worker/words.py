@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from deepcompress_dagster.pdf.messages import PageNote
 from deepcompress_dagster.pdf.worker.mupdf import pymupdf
-from deepcompress_dagster.records import BBox, Word, union
+from deepcompress_dagster.records import WORDS_LEFT_OUT, BBox, Word, union
 
 MAX_WORDS = 50_000
 """Words of one page that are kept. A dense newspaper page has 8,000."""
@@ -60,11 +61,11 @@ _UNKNOWN = _Font(0.0, False, False, False, "", 0)
 
 
 class PageWords(NamedTuple):
-    """Words in the order of the PDF's lines, the share of characters that no one sees, notes."""
+    """Words in the order of the PDF's lines, the share of characters that no one sees, a note."""
 
     words: tuple[Word, ...] = ()
     hidden_share: float = 0.0
-    notes: tuple[str, ...] = ()
+    note: PageNote | None = None
 
 
 def page_words(display_list: Any) -> PageWords:
@@ -76,24 +77,14 @@ def page_words(display_list: Any) -> PageWords:
     text_page = _text_page(display_list, _TEXT_FLAGS)
     rows = text_page.extractWORDS()
     lines, hidden_share = _lines(text_page.extractDICT()["blocks"])
-    notes: tuple[str, ...] = ()
+    note = None
     if len(rows) > MAX_WORDS:
-        notes = (f"the page has {len(rows):,} words; only the first {MAX_WORDS:,} are kept",)
+        cut = f"the page has {len(rows):,} words; only the first {MAX_WORDS:,} are kept"
+        note = PageNote(WORDS_LEFT_OUT, cut)
         rows = rows[:MAX_WORDS]
     width, height = display_list.rect.width, display_list.rect.height
     words = tuple(word for row in rows if (word := _word(row, lines, width, height)))
-    return PageWords(words, hidden_share, notes)
-
-
-def image_boxes(display_list: Any) -> tuple[BBox, ...]:
-    """Boxes of the raster images on a page, clipped to it, in points as displayed."""
-    text_page = _text_page(display_list, pymupdf.TEXT_PRESERVE_IMAGES)
-    frame = BBox(*display_list.rect)
-    boxes = (
-        BBox(*image["bbox"]).clipped(frame.width, frame.height).rounded()
-        for image in text_page.extractIMGINFO()
-    )
-    return tuple(box for box in boxes if box.area > 0)
+    return PageWords(words, hidden_share, note)
 
 
 def _text_page(display_list: Any, flags: int) -> Any:

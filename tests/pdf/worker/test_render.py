@@ -12,17 +12,20 @@ import pytest
 from PIL import Image
 
 from deepcompress_dagster.pdf.errors import NoRoom, PageFailed, PixelBufferFull
-from deepcompress_dagster.pdf.messages import (
-    PageContent,
-    PageImage,
-    RenderRequest,
-    drawing_stats,
-)
+from deepcompress_dagster.pdf.messages import PageContent, PageImage, PageNote, RenderRequest
 from deepcompress_dagster.pdf.worker import drawings, words
 from deepcompress_dagster.pdf.worker.document import open_document
+from deepcompress_dagster.pdf.worker.drawings import Ruling, page_drawings
 from deepcompress_dagster.pdf.worker.mupdf import pymupdf
 from deepcompress_dagster.pdf.worker.render import effective_dpi, render_page
-from deepcompress_dagster.records import BBox, TextStyle, Word
+from deepcompress_dagster.records import (
+    DRAWINGS_LEFT_OUT,
+    PART_UNREADABLE,
+    WORDS_LEFT_OUT,
+    BBox,
+    TextStyle,
+    Word,
+)
 
 NewPdf = Callable[..., Path]
 
@@ -30,6 +33,10 @@ NewPdf = Callable[..., Path]
 def content_of(path: Path, page_number: int = 1, dpi: float = 72, **options: Any) -> PageContent:
     request = RenderRequest(page_number, dpi, 40_000_000, buffer=None, **options)
     return render_page(open_document(path), request)
+
+
+def rulings_of(path: Path) -> tuple[Ruling, ...]:
+    return page_drawings(open_document(path)[0]).rulings
 
 
 def rendered(path: Path, tmp_path: Path, dpi: float = 72) -> tuple[PageContent, Any]:
@@ -104,11 +111,12 @@ def test_a_cropped_page_counts_from_its_crop_box(new_pdf: NewPdf, tmp_path: Path
         page.draw_line((160, 300), (260, 300))
         page.set_cropbox(pymupdf.Rect(100, 200, 350, 500))
 
-    content, pixels = rendered(new_pdf("a.pdf", draw), tmp_path)
+    path = new_pdf("a.pdf", draw)
+    content, pixels = rendered(path, tmp_path)
     assert (content.width, content.height) == (250, 300)
     assert [word.text for word in content.words] == ["Inside"]
     assert content.words[0].bbox.x0 == pytest.approx(50, abs=1)
-    assert [ruling.bbox for ruling in content.rulings] == [BBox(60, 100, 160, 100)]
+    assert [ruling.bbox for ruling in rulings_of(path)] == [BBox(60, 100, 160, 100)]
     assert pixels.shape == (300, 250, 3)
 
 
@@ -120,10 +128,11 @@ def test_a_user_unit_scales_everything_alike(
         page.draw_rect(pymupdf.Rect(100, 200, 220, 201), fill=(0, 0, 0), color=None)
         page.parent.xref_set_key(page.xref, "UserUnit", "2")
 
-    content, pixels = rendered(new_pdf("a.pdf", draw, rotation=rotation), tmp_path)
+    path = new_pdf("a.pdf", draw, rotation=rotation)
+    content, pixels = rendered(path, tmp_path)
     assert {content.width, content.height} == {800, 1200}
-    assert content.drawings[0].bbox == ink_box(pixels)
-    assert content.rulings[0].bbox == ink_box(pixels)
+    assert content.drawings[0] == ink_box(pixels)
+    assert rulings_of(path)[0].bbox == ink_box(pixels)
 
 
 def test_invisible_text_is_counted(new_pdf: NewPdf) -> None:
@@ -179,7 +188,9 @@ def test_a_flood_of_words_is_cut_with_a_note(
         new_pdf("a.pdf", lambda page: page.insert_text((72, 100), "one two three four five"))
     )
     assert [word.text for word in content.words] == ["one", "two", "three"]
-    assert "5 words; only the first 3" in content.notes[0]
+    (note,) = content.notes
+    assert note.error_type == WORDS_LEFT_OUT
+    assert "5 words; only the first 3" in note.message
 
 
 def test_text_outside_the_page_is_dropped(new_pdf: NewPdf) -> None:
@@ -207,17 +218,11 @@ def test_a_content_stream_in_another_file_is_not_followed(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_rulings_drawings_and_images_are_where_they_are_displayed(
-    new_pdf: NewPdf, rotation: int
-) -> None:
+def test_rulings_and_drawings_are_where_they_are_displayed(new_pdf: NewPdf, rotation: int) -> None:
     def draw(page: Any) -> None:
         page.draw_line((50, 100), (250, 100))
         page.draw_rect(pymupdf.Rect(50, 200, 51, 300), fill=(0, 0, 0), color=None)
         page.draw_circle((200, 400), 30)
-        page.insert_image(
-            pymupdf.Rect(300, 500, 350, 560),
-            pixmap=pymupdf.Pixmap(pymupdf.csRGB, pymupdf.IRect(0, 0, 50, 60)),
-        )
 
     path = new_pdf("a.pdf", draw, rotation=rotation)
     content = content_of(path)
@@ -227,22 +232,19 @@ def test_rulings_drawings_and_images_are_where_they_are_displayed(
         return BBox(*(pymupdf.Rect(corners) * turn).normalize()).rounded()
 
     upright = rotation in {0, 180}
-    boxes = {ruling.bbox: ruling.horizontal for ruling in content.rulings}
+    boxes = {ruling.bbox: ruling.horizontal for ruling in rulings_of(path)}
     assert boxes == {
         displayed(50, 100, 250, 100): upright,
         displayed(50, 200, 51, 300): not upright,
     }
-    assert content.images == (displayed(300, 500, 350, 560),)
-    stats = drawing_stats(content.drawings, BBox(0, 0, content.width, content.height))
-    assert (stats.n_lines, stats.n_curves, stats.n_rects) == (1, 4, 1)
-    assert (stats.n_fills, stats.n_strokes) == (1, 2)
-    circle = drawing_stats(content.drawings, displayed(150, 350, 250, 450))
-    assert (circle.n_lines, circle.n_curves) == (0, 4)
+    assert len(content.drawings) == 3
+    (circle,) = (box for box in content.drawings if min(box.width, box.height) > 50)
+    assert circle.center == pytest.approx(displayed(200, 400, 200, 400).center)
 
 
 def test_a_stroked_rectangle_gives_four_rulings(new_pdf: NewPdf) -> None:
     path = new_pdf("a.pdf", lambda page: page.draw_rect(pymupdf.Rect(50, 60, 150, 90)))
-    rulings = content_of(path).rulings
+    rulings = rulings_of(path)
     assert sorted(ruling.horizontal for ruling in rulings) == [False, False, True, True]
 
 
@@ -251,9 +253,9 @@ def test_slanted_lines_and_short_ticks_are_no_rulings(new_pdf: NewPdf) -> None:
         page.draw_line((50, 60), (150, 90))
         page.draw_line((50, 160), (53, 160))
 
-    content = content_of(new_pdf("a.pdf", draw))
-    assert content.rulings == ()
-    assert len(content.drawings) == 2
+    path = new_pdf("a.pdf", draw)
+    assert rulings_of(path) == ()
+    assert len(content_of(path).drawings) == 2
 
 
 def test_a_flood_of_paths_is_left_out_with_a_note_and_drawn_without_smoothing(
@@ -267,8 +269,10 @@ def test_a_flood_of_paths_is_left_out_with_a_note_and_drawn_without_smoothing(
     _, smooth = rendered(path, tmp_path)
     monkeypatch.setattr(drawings, "MAX_PATHS", 9)
     content, jagged = rendered(path, tmp_path)
-    assert content.drawings == content.rulings == ()
-    assert "10 vector paths" in content.notes[0]
+    assert content.drawings == ()
+    (note,) = content.notes
+    assert note.error_type == DRAWINGS_LEFT_OUT
+    assert "10 vector paths" in note.message
     assert set(np.unique(jagged)) == {0, 255}
     assert len(np.unique(smooth)) > 2
 
@@ -283,7 +287,7 @@ def test_sixty_thousand_lines_do_not_hang(new_pdf: NewPdf) -> None:
         )
         page.parent.update_stream(page.get_contents()[0], "\n".join(lines).encode())
 
-    assert "60,000 vector paths" in content_of(new_pdf("a.pdf", draw)).notes[0]
+    assert "60,000 vector paths" in content_of(new_pdf("a.pdf", draw)).notes[0].message
 
 
 def test_annotations_and_form_fields_are_drawn(new_pdf: NewPdf, tmp_path: Path) -> None:
@@ -369,7 +373,8 @@ def test_a_broken_text_layer_costs_the_words_and_not_the_page(
     content = content_of(new_pdf("a.pdf"))
     assert content.words == ()
     assert content.pixel_width == 400
-    assert content.notes == ("the words of the page cannot be read: broken font",)
+    message = "the words of the page cannot be read: broken font"
+    assert content.notes == (PageNote(PART_UNREADABLE, message),)
 
 
 def test_a_page_that_cannot_be_rendered_is_a_page_error(
