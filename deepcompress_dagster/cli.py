@@ -77,6 +77,21 @@ def up(
 
 
 @app.command()
+def view(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 3001,
+) -> None:
+    """Show documents, pages and what was read on them in the browser. Ctrl-C stops it."""
+    with _clear_errors():
+        from deepcompress_dagster.viewer import server
+
+        try:
+            server.serve(load_settings(), host=host, port=port)
+        except server.ViewerError as error:
+            raise UsageError(str(error)) from error
+
+
+@app.command()
 def process(
     paths: Annotated[list[Path], typer.Argument(help="PDFs, or folders of PDFs.")],
     pages: Annotated[str, typer.Option(help="Pages of each document, as in 1-5,8.")] = "",

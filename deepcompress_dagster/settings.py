@@ -283,6 +283,19 @@ class Settings(BaseSettings):
         description="Intersection over union above which the weaker of two regions is dropped.",
     )
 
+    # Viewer
+    viewer_port: int = Field(
+        3001,
+        ge=0,
+        le=65535,
+        description="Port of the viewer that `deepcompress up` serves beside the UI; 0: none.",
+    )
+    viewer_url: str = Field(
+        "",
+        description="Address under which browsers reach the viewer, for links in Dagster's UI;"
+        " empty: the port above on this machine.",
+    )
+
     # Ingestion
     sensor_interval_s: int = Field(
         15,

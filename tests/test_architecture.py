@@ -13,7 +13,7 @@ FLOORS = (
     {"records", "settings", "page_ranges"},
     {"streaming", "pdf", "models", "warehouse", "passwords"},
     {"pipeline"},
-    {"orchestration", "api", "overlay", "cli", "definitions", "__init__"},
+    {"orchestration", "api", "overlay", "viewer", "cli", "definitions", "__init__"},
 )
 RINGS = (
     {"partitions", "checks", "inbox", "disk", "run_records"},

@@ -33,7 +33,7 @@ from deepcompress_dagster.warehouse.errors import QueryError, WarehouseError
 from deepcompress_dagster.warehouse.kept import KeptFile, KeptPdfs, UnreadableFileError
 from deepcompress_dagster.warehouse.quality import DocumentQuality
 from deepcompress_dagster.warehouse.snapshots import Snapshots
-from deepcompress_dagster.warehouse.sql import only_row
+from deepcompress_dagster.warehouse.sql import Parameters, only_row
 from deepcompress_dagster.warehouse.types import (
     AssetState,
     CommittedDocument,
@@ -346,8 +346,11 @@ class Warehouse:
         finally:
             conn.close()
 
-    def query(self, sql: str, parameters: Sequence[object] = ()) -> pa.Table:
-        """The result of one query on the newest snapshot, ``?`` bound. Raises QueryError."""
+    def query(self, sql: str, parameters: Parameters = ()) -> pa.Table:
+        """The result of one query on the newest snapshot, ``?`` or ``$name`` bound.
+
+        Raises QueryError.
+        """
         with self.reader() as conn, _user_errors():
             return _relation(conn, sql, parameters).to_arrow_table()
 
@@ -388,9 +391,9 @@ def _user_errors() -> Iterator[None]:
 
 
 def _relation(
-    conn: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] = ()
+    conn: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters = ()
 ) -> duckdb.DuckDBPyRelation:
-    relation: duckdb.DuckDBPyRelation | None = conn.sql(sql, params=list(parameters) or None)
+    relation: duckdb.DuckDBPyRelation | None = conn.sql(sql, params=parameters or None)
     if relation is None:
         raise QueryError(f"there is no statement in {sql!r}")
     return relation

@@ -1,0 +1,12 @@
+"""The viewer as a process beside Dagster: ``python -m deepcompress_dagster.viewer HOST PORT``."""
+
+import sys
+
+from deepcompress_dagster.settings import load_settings
+from deepcompress_dagster.viewer.server import ViewerError, serve
+
+if __name__ == "__main__":
+    try:
+        serve(load_settings(), host=sys.argv[1], port=int(sys.argv[2]))
+    except ViewerError as problem:
+        sys.exit(str(problem))
