@@ -398,7 +398,10 @@ class Join(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutlineBlock:
-    """What the document pass sees of a text block: its frame, fonts, first and last characters."""
+    """What the document pass sees of a text block: its frame, fonts, first and last characters.
+
+    ``style`` is that of most of its lines; OCR tells none.
+    """
 
     page_number: int
     region_id: str
@@ -412,6 +415,8 @@ class OutlineBlock:
     page_width: float
     page_height: float
     monospace: bool = False
+    n_lines: int = 1
+    style: TextStyle | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,6 +428,7 @@ class BlockUpdate:
     label: Label
     heading_level: int | None
     join: Join | None
+    monospace: bool
 
 
 @dataclass(frozen=True, slots=True)

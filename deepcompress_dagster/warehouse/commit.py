@@ -35,6 +35,7 @@ _UPDATES = pa.schema(
         ("label", pa.string()),
         ("heading_level", pa.int32()),
         ("join_previous", pa.string()),
+        ("monospace", pa.bool_()),
     ]
 )
 
@@ -194,6 +195,7 @@ def _insert_text(
             "label": update.label.value,
             "heading_level": update.heading_level,
             "join_previous": update.join and update.join.value,
+            "monospace": update.monospace,
         }
         for update in updates
     }
@@ -201,8 +203,9 @@ def _insert_text(
         conn.execute(
             f"""
             INSERT INTO text BY NAME
-            SELECT t.* EXCLUDE (version, label, heading_level, join_previous),
+            SELECT t.* EXCLUDE (version, label, heading_level, join_previous, monospace),
                 coalesce(u.label, t.label) AS label,
+                coalesce(u.monospace, t.monospace) AS monospace,
                 CASE WHEN u.label IS NULL THEN t.heading_level ELSE u.heading_level END
                     AS heading_level,
                 u.join_previous

@@ -8,7 +8,9 @@ left are thus used again only where they would come out the same.
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import duckdb
 
@@ -20,6 +22,7 @@ from deepcompress_dagster.records import (
     OutlineBlock,
     PageError,
     PageResult,
+    TextStyle,
 )
 from deepcompress_dagster.warehouse.arrow import Row, insert
 from deepcompress_dagster.warehouse.errors import NotMaterializedError
@@ -119,7 +122,8 @@ def outline(conn: duckdb.DuckDBPyConnection, document_id: str, version: str) -> 
         """
         SELECT t.page_number, t.region_id, t.label, t.x0, t.y0, t.x1, t.y1, t.reading_order,
             left(t.content, $edge), right(t.content, $edge), t.font_size, t.bold,
-            f.page_width, f.page_height, t.monospace
+            f.page_width, f.page_height, t.monospace, len(t.lines),
+            list_aggregate(list_transform(t.lines, lambda line: line.style), 'mode')
         FROM staging.text t
         JOIN staging.finished f ON f.document_id = t.document_id AND f.version = t.version
             AND f.page_number = t.page_number AND f.asset = 'text'
@@ -128,10 +132,15 @@ def outline(conn: duckdb.DuckDBPyConnection, document_id: str, version: str) -> 
         """,
         {"document_id": document_id, "version": version, "edge": _EDGE_CHARACTERS},
     ).fetchall()
-    return [
-        OutlineBlock(page, region, Label(label), BBox(x0, y0, x1, y1), *rest)
-        for page, region, label, x0, y0, x1, y1, *rest in rows
-    ]
+    return [_outline_block(*row) for row in rows]
+
+
+def _outline_block(
+    page: int, region: str, label: str, x0: float, y0: float, x1: float, y1: float, *rest: Any
+) -> OutlineBlock:
+    *others, style = rest
+    block = OutlineBlock(page, region, Label(label), BBox(x0, y0, x1, y1), *others)
+    return replace(block, style=TextStyle(**style)) if style else block
 
 
 def clear(conn: duckdb.DuckDBPyConnection, document_id: str, assets: Iterable[str]) -> None:

@@ -46,7 +46,7 @@ def _pages(document_id: str) -> list[PageResult]:
 
 def _updates(pages: list[PageResult]) -> list[BlockUpdate]:
     return [
-        BlockUpdate(b.page_number, b.region_id, Label.TEXT, None, Join.SPACE)
+        BlockUpdate(b.page_number, b.region_id, Label.TEXT, None, Join.SPACE, b.monospace)
         for page in pages
         for b in page.text or ()
         if b.reading_order == 0

@@ -1,8 +1,9 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deepcompress_dagster.records import BlockUpdate, DocumentResult, Join, Label
+from deepcompress_dagster.records import BlockUpdate, DocumentResult, Join, Label, TextStyle
 from deepcompress_dagster.warehouse import (
     NothingStagedError,
     NotMaterializedError,
@@ -156,6 +157,19 @@ def test_the_outline_is_the_staged_text_in_reading_order(
     assert (rest[0].font_size, rest[0].bold) == (11.0, False)
 
 
+def test_the_outline_tells_the_style_of_most_lines_of_a_block(
+    warehouse: Warehouse, document: str
+) -> None:
+    plain = TextStyle("Serif", 10.0, False, False, False, 0)
+    styles = (replace(plain, bold=True), plain, plain, None)
+    drawn = block(1, 0, "drawn")
+    lines = tuple(replace(drawn.lines[0], style=style) for style in styles)
+    text = [replace(drawn, lines=lines), block(1, 1, "read")]
+    stage(warehouse, document, [page_of(document, 1, text=text)])
+    found = warehouse.outline(document, VERSIONS)
+    assert [(b.style, b.n_lines) for b in found] == [(plain, 4), (None, 1)]
+
+
 def test_the_outline_of_a_text_run_knows_the_frame_of_its_pages(
     warehouse: Warehouse, document: str
 ) -> None:
@@ -175,20 +189,20 @@ def test_updates_of_the_document_pass_reach_the_text(warehouse: Warehouse, docum
         run_id="run",
         versions=VERSIONS,
         updates=[
-            BlockUpdate(1, ids[0], Label.SECTION_HEADER, 3, None),
-            BlockUpdate(1, ids[2], Label.TEXT, None, Join.HYPHEN),
-            BlockUpdate(1, ids[3], Label.PAGE_FOOTER, None, None),
-            BlockUpdate(9, ids[3], Label.TITLE, 1, None),
+            BlockUpdate(1, ids[0], Label.SECTION_HEADER, 3, None, False),
+            BlockUpdate(1, ids[2], Label.TEXT, None, Join.HYPHEN, True),
+            BlockUpdate(1, ids[3], Label.PAGE_FOOTER, None, None, False),
+            BlockUpdate(9, ids[3], Label.TITLE, 1, None, False),
         ],
     )
     assert rows(
         warehouse,
-        "SELECT label, heading_level, join_previous FROM text ORDER BY reading_order",
+        "SELECT label, heading_level, join_previous, monospace FROM text ORDER BY reading_order",
     ) == [
-        ("section_header", 3, None),
-        ("text", None, None),
-        ("text", None, "hyphen"),
-        ("page_footer", None, None),
+        ("section_header", 3, None, False),
+        ("text", None, None, False),
+        ("text", None, "hyphen", True),
+        ("page_footer", None, None, False),
     ]
 
 

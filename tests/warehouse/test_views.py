@@ -226,7 +226,7 @@ def test_a_paragraph_goes_on_over_pages_and_what_stands_between(
         run_id="run",
         versions=VERSIONS,
         updates=[
-            BlockUpdate(b.page_number, b.region_id, b.label, None, join)
+            BlockUpdate(b.page_number, b.region_id, b.label, None, join, b.monospace)
             for b, join in joins.items()
         ],
     )
