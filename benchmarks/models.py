@@ -48,8 +48,8 @@ from deepcompress_dagster.pipeline.layout import (
     postprocess_layout,
 )
 from deepcompress_dagster.pipeline.lines import assign, in_rows, layer_lines
-from deepcompress_dagster.pipeline.page import PageView
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
+from deepcompress_dagster.pipeline.page_view import PageView
 from deepcompress_dagster.pipeline.parse import Parser
 from deepcompress_dagster.pipeline.tables import Grid
 from deepcompress_dagster.pipeline.text_layer import InkMap, TextLayerQuality, assess
@@ -411,8 +411,9 @@ def _grids(
         counted = [name, chosen] if name == default and not certain else [name]
         with clock.of(*counted):
             model = predictor(corpus.settings, Task.TABLE, name)
-            (seen,) = model.predict([TableCrop(view.crop(block.bbox, margin=2))])
-            grids[name] = tables.trimmed(tables.modelled_grid(seen, name, block, view.scale))
+            crop = view.crop(block.bbox)
+            (seen,) = model.predict([TableCrop(crop.pixels)])
+            grids[name] = tables.trimmed(tables.modelled_grid(seen, name, block, crop.placed))
     choice = ruled if certain else tables.sounder(ruled, grids[default], block.lines)
     return {**grids, FINDER: ruled, chosen: choice}
 

@@ -38,9 +38,10 @@ from deepcompress_dagster.pipeline.figures import (
     describe,
     save_crop,
 )
-from deepcompress_dagster.pipeline.page import (
+from deepcompress_dagster.pipeline.page import PageFlow
+from deepcompress_dagster.pipeline.page_view import PageOptions
+from deepcompress_dagster.pipeline.stage_calls import (
     ModelOutput,
-    PageFlow,
     PageJob,
     RuledTablesJob,
     page_error,
@@ -155,7 +156,12 @@ class Parser:
         if plan.stored_regions and regions is None:
             raise ValueError(f"{', '.join(plan.assets)} need the regions of layouts")
         self._require_models(plan)
-        locates_lines = not plan.reads_text or self._locates_lines()
+        options = PageOptions(
+            plan,
+            self._device,
+            self._settings.jpeg_quality,
+            locates_lines=not plan.reads_text or self._locates_lines(),
+        )
         self._interrupted = threading.Event()
         stream = Stream(self._stages(), budget=self._budget(), interrupt=self._interrupt)
         self.metrics = stream.metrics
@@ -164,15 +170,7 @@ class Parser:
         def flow(item: _Opened | PageJob, timings: FlowTimings) -> Generator[Any, Any, Any]:
             if isinstance(item, _Opened):
                 return _pass(item)
-            quality = self._settings.jpeg_quality
-            return PageFlow(
-                item,
-                plan,
-                jpeg_quality=quality,
-                device=self._device,
-                timings=timings,
-                locates_lines=locates_lines,
-            ).run()
+            return PageFlow(item, options, timings).run()
 
         results = stream.run(self._items(tasks, stored, stream.metrics), flow, self._size)
         with closing(results):
@@ -324,7 +322,7 @@ class Parser:
 
     def _predict(
         self, task: Task, stage: str, batch: Sequence[Any]
-    ) -> list[ModelOutput | ModelError]:
+    ) -> list[ModelOutput[Any] | ModelError]:
         """The model's outputs; an item that it could not do has the error in its place."""
         predictor = self._predictor(task)
         device.reset_peak_memory(predictor.device)
@@ -353,16 +351,16 @@ class Parser:
             for job in batch
         ]
 
-    def _orient(self, batch: list[Any]) -> list[ModelOutput | ModelError]:
+    def _orient(self, batch: list[Any]) -> list[ModelOutput[Any] | ModelError]:
         return self._predict(Task.ORIENTATION, stages.ORIENTATION, batch)
 
-    def _detect(self, batch: list[Any]) -> list[ModelOutput | ModelError]:
+    def _detect(self, batch: list[Any]) -> list[ModelOutput[Any] | ModelError]:
         return self._predict(Task.LAYOUT, stages.LAYOUT, batch)
 
-    def _read(self, batch: list[Any]) -> list[ModelOutput | ModelError]:
+    def _read(self, batch: list[Any]) -> list[ModelOutput[Any] | ModelError]:
         return self._predict(Task.TEXT, stages.TEXT, batch)
 
-    def _see_tables(self, batch: list[Any]) -> list[ModelOutput | ModelError]:
+    def _see_tables(self, batch: list[Any]) -> list[ModelOutput[Any] | ModelError]:
         return self._predict(Task.TABLE, stages.TABLES, batch)
 
     def _find_tables(self, batch: list[RuledTablesJob]) -> list[Any]:
@@ -376,12 +374,12 @@ class Parser:
             for job in batch
         ]
 
-    def _describe(self, batch: list[FigureJob]) -> list[ModelOutput | ModelError]:
+    def _describe(self, batch: list[FigureJob]) -> list[ModelOutput[Any] | ModelError]:
         """What each figure is; what may be a chart is read by the model, where there is one."""
         for job in batch:
             save_crop(job)
         known = [describe(job) for job in batch]
-        outputs: list[ModelOutput | ModelError] = [
+        outputs: list[ModelOutput[Any] | ModelError] = [
             ModelOutput(content, GEOMETRY) for content in known
         ]
         if catalog.checkpoint_for(self._settings, Task.FIGURE) is None:
@@ -394,7 +392,7 @@ class Parser:
         return outputs
 
 
-def _with_kind(output: ModelOutput | ModelError, kind: str) -> ModelOutput | ModelError:
+def _with_kind(output: ModelOutput[Any] | ModelError, kind: str) -> ModelOutput[Any] | ModelError:
     """The output with the kind that drawing operators gave away, where they did."""
     if isinstance(output, ModelError) or kind == UNKNOWN:
         return output

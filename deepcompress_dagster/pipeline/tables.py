@@ -1,7 +1,7 @@
 """A table's cells: filling them with words, and writing them as html and markdown that agree."""
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from operator import itemgetter
@@ -15,7 +15,7 @@ from deepcompress_dagster.pipeline.blocks import Block
 from deepcompress_dagster.pipeline.lines import PageLine, in_rows, rows_of
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
 from deepcompress_dagster.pipeline.row_bands import in_bands
-from deepcompress_dagster.records import Table, TableCell, union
+from deepcompress_dagster.records import BBox, Table, TableCell, union
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -249,14 +249,13 @@ def _shrunk(cell: TableCell, rows: Sequence[int], columns: Sequence[int]) -> Tab
     )
 
 
-def modelled_grid(grid: CellGrid, model: str, block: Block, scale: float) -> Grid:
-    """The grid that a model saw in the block's crop, filled with the block's words, untrimmed."""
-    origin = block.bbox.expanded(2)
-    x, y = max(0.0, origin.x0), max(0.0, origin.y0)
+def modelled_grid(grid: CellGrid, model: str, block: Block, placed: Callable[[BBox], BBox]) -> Grid:
+    """The grid that a model saw in the block's crop, filled with the block's words, untrimmed.
+
+    ``placed`` turns boxes in pixels of the crop into boxes in upright points.
+    """
     cells = tuple(
-        replace(cell, bbox=cell.bbox.scaled(1 / scale).shifted(x, y).rounded())
-        if cell.bbox is not None
-        else cell
+        replace(cell, bbox=placed(cell.bbox)) if cell.bbox is not None else cell
         for cell in grid.cells
     )
     if _torn_share(cells, block.lines) >= TORN_ROWS:

@@ -1,0 +1,114 @@
+"""The page as it is seen: upright pixels and lines, and crops that know where they lie."""
+
+from dataclasses import dataclass
+
+from deepcompress_dagster.models.predictor import Image, Orientation
+from deepcompress_dagster.pdf.client import RenderedPage
+from deepcompress_dagster.pdf.messages import PageContent
+from deepcompress_dagster.pipeline.figures import crop
+from deepcompress_dagster.pipeline.lines import PageLine, layer_lines
+from deepcompress_dagster.pipeline.page_rotation import PageRotation
+from deepcompress_dagster.pipeline.stage_calls import ORIENTATION, PageJob, StageCalls
+from deepcompress_dagster.pipeline.stages import Plan
+from deepcompress_dagster.pipeline.text_layer import InkMap, assess
+from deepcompress_dagster.records import BBox
+from deepcompress_dagster.streaming import Flow
+
+CROP_MARGIN = 2.0
+"""Points around a region that a model is shown: detectors cut letters at the edge in two."""
+
+TURN_SCORE = 0.7
+"""A page is turned upright from this score of the orientation model. Of 55 pages of text, each
+turned four ways, .98 of the turned ones are set right and no upright one is turned."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of the upright page; its upper left corner lies at (``x``, ``y``) points."""
+
+    pixels: Image
+    x: float
+    y: float
+    scale: float
+    """Pixels a point."""
+
+    def placed(self, box: BBox) -> BBox:
+        """A box in pixels of the crop, in upright points of the page."""
+        return box.scaled(1 / self.scale).shifted(self.x, self.y).rounded()
+
+
+@dataclass(frozen=True)
+class PageView:
+    """The page seen upright: pixels, ``scale`` pixels a point, and the lines of its text layer."""
+
+    content: PageContent
+    rotation: PageRotation
+    pixels: Image
+    scale: float
+    lines: tuple[PageLine, ...]
+    ink: InkMap
+
+    @property
+    def whole(self) -> Crop:
+        """The page as a crop of itself."""
+        return Crop(self.pixels, 0.0, 0.0, self.scale)
+
+    def crop(self, box: BBox, margin: float = CROP_MARGIN) -> Crop:
+        """The part in ``box`` (upright points) and ``margin`` points around it."""
+        wide = box.expanded(margin)
+        pixels = crop(self.pixels, wide.scaled(self.scale))
+        return Crop(pixels, max(0.0, wide.x0), max(0.0, wide.y0), self.scale)
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """What all pages of a run share.
+
+    A text model that does not ``locates_lines`` reads regions and cells, not whole pages.
+    """
+
+    plan: Plan
+    device: str
+    jpeg_quality: int
+    locates_lines: bool = True
+
+
+@dataclass(frozen=True)
+class PageContext:
+    """What every step of a page's flow has at hand."""
+
+    job: PageJob
+    options: PageOptions
+    calls: StageCalls
+    view: PageView
+
+
+def see_page(rendered: RenderedPage, calls: StageCalls) -> Flow[PageView]:
+    """The rendered page turned upright, with the lines of its text layer if that is readable."""
+    content = rendered.content
+    turn = 0
+    if _may_be_turned(content):
+        output = yield from calls.ask(ORIENTATION, rendered.pixels)
+        turn = _turn(output.value) if output else 0
+    rotation = PageRotation(content.width, content.height, turn)
+    pixels = rotation.upright_pixels(rendered.pixels)
+    scale = content.dpi / 72
+    ink = InkMap(pixels, scale)
+    words = rotation.upright_words(content.words)
+    page = BBox(0, 0, *rotation.upright_size)
+    trusted = assess(words, page, ink).readable
+    lines = tuple(layer_lines(words)) if trusted else ()
+    return PageView(content, rotation, pixels, scale, lines, ink)
+
+
+def _turn(seen: Orientation) -> int:
+    return seen.degrees if seen.score >= TURN_SCORE else 0
+
+
+def _may_be_turned(content: PageContent) -> bool:
+    """Without words, or with words that stand on end, the pixels must tell which way is up."""
+    words = [word for word in content.words if len(word.text) >= 4]
+    if not words:
+        return True
+    upended = sum(word.bbox.height > 1.5 * word.bbox.width for word in words)
+    return 2 * upended > len(words)
