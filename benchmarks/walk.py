@@ -73,7 +73,9 @@ class Place:
     def up(self, port: int) -> Iterator["subprocess.Popen[str]"]:
         """``deepcompress up`` until the block is left, by Ctrl-C."""
         log = self.data.parent / "up.log"
-        process = self.start("up", "--port", str(port), "--log-file", str(log))
+        process = self.start(
+            "up", "--port", str(port), "--viewer-port", "0", "--log-file", str(log)
+        )
         try:
             wait_for(lambda: "http" in (process.stdout.readline() if process.stdout else ""))
             yield process

@@ -64,15 +64,20 @@ class UsageError(Exception):
 def up(
     host: Annotated[str, typer.Option(help="Address the UI listens on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the UI.", min=1, max=65535)] = 3000,
+    viewer_port: Annotated[
+        int | None,
+        typer.Option(help="Port of the viewer; 0: none. Default: the settings'.", min=0, max=65535),
+    ] = None,
     log_file: Annotated[
         Path | None, typer.Option(help="Write Dagster's log here instead of the terminal.")
     ] = None,
 ) -> None:
-    """Start Dagster: UI, daemon and the sensor on the inbox. Ctrl-C stops everything."""
+    """Start Dagster's UI, its daemon, the sensor on the inbox, and the viewer. Ctrl-C stops all."""
     with _clear_errors():
         from deepcompress_dagster.orchestration import server
 
-        settings = load_settings()
+        chosen = {} if viewer_port is None else {"viewer_port": viewer_port}
+        settings = load_settings(**chosen)
         raise typer.Exit(server.serve(settings, host=host, port=port, log_file=log_file))
 
 

@@ -333,6 +333,12 @@ class Settings(BaseSettings):
         json_schema_extra=_unit("attempts"),
     )
 
+    @property
+    def viewer_address(self) -> str:
+        """Where browsers find the viewer, without a slash at the end; empty where there is none."""
+        local = f"http://127.0.0.1:{self.viewer_port}" if self.viewer_port else ""
+        return self.viewer_url.rstrip("/") or local
+
 
 def load_settings(**overrides: Any) -> Settings:
     """Settings from the environment and .env, with ``overrides`` on top.

@@ -7,7 +7,7 @@ visited in one fixed order: by the parts of their path below the folder.
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,26 +33,29 @@ _Order = tuple[str, ...]
 
 @dataclass
 class Backoff:
-    """Files that could not be read, and when each is tried again (seconds of ``clock``)."""
+    """What failed, such as a file that could not be read, and when it is tried again.
+
+    Times are seconds of ``clock``.
+    """
 
     clock: Callable[[], float] = time.monotonic
-    _waits: dict[Path, tuple[float, float]] = field(default_factory=dict)
+    _waits: dict[Hashable, tuple[float, float]] = field(default_factory=dict)
 
-    def ready(self, path: Path) -> bool:
-        """Whether a file may be tried now."""
-        return path not in self._waits or self.clock() >= self._waits[path][1]
+    def ready(self, what: Hashable) -> bool:
+        """Whether it may be tried now."""
+        return what not in self._waits or self.clock() >= self._waits[what][1]
 
-    def failed(self, path: Path) -> float:
-        """Put a file off. Returns the seconds it has to wait."""
+    def failed(self, what: Hashable) -> float:
+        """Put it off. Returns the seconds it has to wait."""
         wait = FIRST_WAIT_S
-        if path in self._waits:
-            wait = min(2 * self._waits[path][0], LONGEST_WAIT_S)
-        self._waits[path] = (wait, self.clock() + wait)
+        if what in self._waits:
+            wait = min(2 * self._waits[what][0], LONGEST_WAIT_S)
+        self._waits[what] = (wait, self.clock() + wait)
         return wait
 
-    def succeeded(self, path: Path) -> None:
-        """Forget a file."""
-        self._waits.pop(path, None)
+    def succeeded(self, what: Hashable) -> None:
+        """Forget its failures."""
+        self._waits.pop(what, None)
 
 
 def is_pdf_name(name: str) -> bool:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,7 @@ import dagster as dg
 import psutil
 
 from deepcompress_dagster.orchestration import ingest, run_records
+from deepcompress_dagster.orchestration.companions import Companion, Companions
 from deepcompress_dagster.settings import Settings
 
 TEMPLATE = Path(__file__).with_name("dagster.yaml")
@@ -67,10 +68,12 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) -> int:
     """Run UI, daemon and code server until SIGINT or SIGTERM; returns the exit status.
 
-    When one of them dies all are started again, up to ``MOST_RESTARTS`` times in an hour. Raises
-    ServeError when the port is taken, the UI does not come up, or they die more often.
+    When one of them dies all are started again, up to ``MOST_RESTARTS`` times in an hour. The
+    viewer runs beside them. Raises ServeError when a port is taken, the UI does not come up, or
+    they die more often.
     """
-    _require_free(host, port)
+    _require_free(host, port, "--port")
+    companions = _companions(settings, host)
     settings.inbox.mkdir(parents=True, exist_ok=True)
     environment = {
         **os.environ,
@@ -79,6 +82,7 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
         "DEEPCOMPRESS_INBOX": str(settings.inbox),
         "DEEPCOMPRESS_DATA_DIR": str(settings.data_dir),
         "DEEPCOMPRESS_MODELS_DIR": str(settings.models_dir),
+        "DEEPCOMPRESS_VIEWER_PORT": str(settings.viewer_port),
     }
     command = [sys.executable, "-m", "dagster", "dev", "-m", DEFINITIONS]
     command += ["--host", host, "--port", str(port)]
@@ -86,6 +90,9 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
     with ExitStack() as stack:
         log = _log(stack, log_file)
         stopping = _stop_signals(stack)
+        beside = Companions(companions, environment, log)
+        stack.callback(beside.stop)
+        beside.start()
         while not stopping:
             _make_good(settings)
             child = subprocess.Popen(  # noqa: S603
@@ -94,7 +101,7 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
             try:
                 _wait_for_ui(child, host, port, stopping, log_file)
                 print(f"Watching {settings.inbox}; the UI is at http://{host}:{port}", flush=True)
-                _watch(child, stopping)
+                _watch(child, stopping, beside.tend)
             finally:
                 _stop(child)
             if stopping:
@@ -106,7 +113,25 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
         return 0
 
 
-def _watch(child: "subprocess.Popen[bytes]", stopping: Sequence[int]) -> None:
+def _companions(settings: Settings, host: str) -> list[Companion]:
+    """What runs beside Dagster under these settings. Raises ServeError for a port that is taken."""
+    port = settings.viewer_port
+    if not port:
+        return []
+    _require_free(host, port, "--viewer-port")
+    return [
+        Companion(
+            "viewer",
+            "deepcompress_dagster.viewer",
+            (host, str(port)),
+            says=f"Results are at http://{host}:{port}",
+        )
+    ]
+
+
+def _watch(
+    child: "subprocess.Popen[bytes]", stopping: Sequence[int], tend: Callable[[], object] = list
+) -> None:
     """Return when Dagster is to stop, when it has ended, or when its code server is gone.
 
     ``dagster dev`` ends when its daemon or webserver does, and goes on without a code server for
@@ -119,6 +144,7 @@ def _watch(child: "subprocess.Popen[bytes]", stopping: Sequence[int]) -> None:
         if time.monotonic() < look_at:
             continue
         look_at = time.monotonic() + CODE_SERVER_LOOK_S
+        tend()
         if _has_code_server(child):
             has_been_seen, seen_at = True, time.monotonic()
         elif has_been_seen and time.monotonic() - seen_at > CODE_SERVER_GONE_S:
@@ -143,7 +169,7 @@ def _make_good(settings: Settings) -> None:
         ingest.reconcile_home(instance, Warehouse(settings.data_dir))
 
 
-def _require_free(host: str, port: int) -> None:
+def _require_free(host: str, port: int, option: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -151,7 +177,7 @@ def _require_free(host: str, port: int) -> None:
         except OSError as error:
             raise ServeError(
                 f"{host}:{port} cannot be used ({error.strerror}); stop what uses it or choose"
-                " another with --port"
+                f" another with {option}"
             ) from error
 
 

@@ -55,9 +55,9 @@ def create_app(warehouse: "Warehouse", *, allowed_hosts: tuple[str, ...] = LOOPB
         routes=[
             Route("/", viewer.listing),
             Route("/documents/{document_id}", viewer.document, name="document"),
+            Route("/documents/{document_id}/thumbnail.png", viewer.thumbnail, name="thumbnail"),
             Route(page, viewer.page, name="page"),
             Route(page + "/image", viewer.page_image, name="page_image"),
-            Route(page + "/thumbnail.png", viewer.thumbnail, name="thumbnail"),
             Route(page + "/figures/{region_id}", viewer.figure_image, name="figure_image"),
             Mount("/static", static, name="static"),
         ],
@@ -116,12 +116,18 @@ class Viewer:
         )
 
     async def document(self, request: Request) -> Response:
-        """To the page that ``?page=`` names, or the first; without pages, why there are none."""
+        """To the page that ``?page=`` names, or the first with a row of ``?asset=``.
+
+        Without pages, why there are none.
+        """
         document_id = request.path_params["document_id"]
         document = await run_in_threadpool(self._results.document, document_id)
         if document["first_page"] is None:
             return self._html("document.html", document=document)
-        number = _number(request.query_params.get("page", str(document["first_page"])))
+        if "page" in request.query_params:
+            number = _number(request.query_params["page"])
+        else:
+            number = await self._first_page(request)
         return RedirectResponse(f"/documents/{quote(document_id)}/pages/{number}", 302)
 
     async def page(self, request: Request) -> Response:
@@ -141,10 +147,18 @@ class Viewer:
 
     async def thumbnail(self, request: Request) -> Response:
         """A small page with its regions, for the metadata in Dagster's UI."""
-        view = await run_in_threadpool(self._results.page, *_place(request))
-        image = await run_in_threadpool(self._results.page_image, *_place(request))
+        place = request.path_params["document_id"], await self._first_page(request)
+        view = await run_in_threadpool(self._results.page, *place)
+        image = await run_in_threadpool(self._results.page_image, *place)
         content = await run_in_threadpool(thumbnail, view, image)
         return Response(content, media_type="image/png")
+
+    async def _first_page(self, request: Request) -> int:
+        return await run_in_threadpool(
+            self._results.first_page,
+            request.path_params["document_id"],
+            request.query_params.get("asset", ""),
+        )
 
     async def not_found(self, request: Request, error: Exception) -> Response:
         """What there is not, in a sentence."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepcompress_dagster.records import ASSETS
+
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse import Warehouse
 
@@ -64,6 +66,12 @@ WHERE document_id = $document_id AND ($page_number IS NULL OR page_number = $pag
     OR page_number IS NULL)
 ORDER BY page_number NULLS FIRST, stage, message
 """
+
+_FIRST_PAGE = {
+    asset: f"SELECT min(page_number) AS page FROM {asset} WHERE document_id = $document_id"  # noqa: S608
+    for asset in ASSETS
+}
+"""By asset: the first page that has a row of it."""
 
 Record = dict[str, Any]
 
@@ -167,6 +175,18 @@ class Results:
         rows.sort(key=lambda row: (row["reading_order"], row["region_id"]))
         blocks = [Block(row["kind"], row, _by_row(row)) for row in rows]
         return PageView(document, pages[0], blocks, self._rows(_ERRORS, **place))
+
+    def first_page(self, document_id: str, asset: str) -> int:
+        """The first page with a row of the asset, else the document's first.
+
+        Raises NotFoundError.
+        """
+        document = self._document(document_id)
+        found = self._rows(_FIRST_PAGE[asset], document_id=document_id) if asset in ASSETS else []
+        number = found[0]["page"] if found else None
+        if number is None and document["first_page"] is None:
+            raise NotFoundError(f"{document['file_name']} has no pages in the tables")
+        return int(number or document["first_page"])
 
     def page_image(self, document_id: str, page_number: int) -> Path:
         """File of a page's image. Raises NotFoundError."""

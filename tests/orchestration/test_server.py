@@ -1,15 +1,19 @@
 """What ``deepcompress up`` does when a process of Dagster is gone; stand-ins for Dagster's own."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
 
-from deepcompress_dagster.orchestration import server
+from deepcompress_dagster.orchestration import companions, server
 
 SERVICE = """
 import subprocess, sys, time
@@ -49,6 +53,39 @@ def watching(service: "subprocess.Popen[bytes]", stopping: list[int]) -> threadi
     time.sleep(0.5)
     assert thread.is_alive()
     return thread
+
+
+def test_a_companion_that_dies_is_started_again_and_none_is_left(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pids = tmp_path / "pids"
+    code = f"import os, time; print(os.getpid(), file=open({str(pids)!r}, 'a')); time.sleep(60)"
+    (tmp_path / "companion.py").write_text(code)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    beside = companions.Companions([companions.Companion("helper", "companion")], environment)
+
+    beside.start()
+    first = wait_for_lines(pids, 1)[0]
+    os.kill(first, signal.SIGKILL)
+    wait_for_end(first)
+    beside.tend()
+    second = wait_for_lines(pids, 2)[1]
+    beside.stop()
+
+    assert not psutil.pid_exists(second)
+    assert "the helper ended with status -9; starting it again" in capfd.readouterr().out
+
+
+def wait_for_lines(path: Path, count: int) -> list[int]:
+    while not path.exists() or len(path.read_text().split()) < count:
+        time.sleep(0.05)
+    return [int(line) for line in path.read_text().split()]
+
+
+def wait_for_end(pid: int) -> None:
+    with suppress(psutil.NoSuchProcess):
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.05)
 
 
 def code_servers(service: "subprocess.Popen[bytes]") -> list[psutil.Process]:

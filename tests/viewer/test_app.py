@@ -101,8 +101,14 @@ def test_nothing_but_reading_is_allowed(client, parsed):
 
 
 def test_the_small_picture_of_a_page_has_its_regions(client, parsed):
-    answer = client.get(f"/documents/{parsed.report}/pages/1/thumbnail.png")
+    answer = client.get(f"/documents/{parsed.report}/thumbnail.png?asset=tables")
 
     picture = Image.open(io.BytesIO(answer.content)).convert("RGB")
     assert max(picture.size) == LONGER_SIDE
     assert picture.getextrema() != ((255, 255),) * 3
+
+
+def test_a_document_opens_at_the_first_page_that_has_what_is_asked_for(client, parsed):
+    answer = client.get(f"/documents/{parsed.report}?asset=tables", follow_redirects=False)
+
+    assert answer.headers["location"] == f"/documents/{parsed.report}/pages/1"

@@ -123,7 +123,7 @@ class Worker:
         self._plan = plan
         self._listen = listen
         self._loads_before = Counter(model_loads())
-        self._reporter = Reporter(instance, warehouse, self.model_loads)
+        self._reporter = Reporter(instance, warehouse, self.model_loads, settings.viewer_address)
         self._progress = Progress(documents=len(order.document_ids))
         self._lost: dict[str, str] = {}
         self._file_names: Mapping[str, str] = {}

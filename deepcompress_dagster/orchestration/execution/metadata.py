@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import dagster as dg
 
@@ -19,6 +20,9 @@ LONGEST_PREVIEW = 2000
 """Characters of a document that are shown; Dagster keeps them in every event."""
 
 LONGEST_CELL = 80
+
+PICTURED = frozenset({"layouts", "tables"})
+"""Assets whose materializations show a small page with what was found on it."""
 
 _MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]()#+\-.!|~>:/@])")
 
@@ -117,8 +121,12 @@ def document_metadata(
     summary: "DocumentSummary",
     first_table: Sequence[Sequence[str]],
     model_loads: Mapping[str, int] | None,
+    viewer: str = "",
 ) -> dict[str, dg.MetadataValue]:
-    """What a materialization says of its document. ``model_loads`` counts those of its run."""
+    """What a materialization says of its document.
+
+    ``model_loads`` counts those of its run; ``viewer`` is the viewer's address, if there is one.
+    """
     seconds = {
         stage: round(value, 3)
         for stage, value in summary.seconds.items()
@@ -142,6 +150,17 @@ def document_metadata(
             shown["mean confidence"] = dg.MetadataValue.float(round(summary.mean_confidence, 4))
     if state.asset == "tables" and first_table:
         shown["first table"] = dg.MetadataValue.md(table_markdown(first_table))
+    return shown | (_viewer_metadata(state, viewer) if viewer else {})
+
+
+def _viewer_metadata(state: "AssetState", viewer: str) -> dict[str, dg.MetadataValue]:
+    """A link to the document's page in the viewer, and a small picture of it."""
+    document = f"{viewer}/documents/{quote(state.document_id)}"
+    page = f"{document}?asset={state.asset}"
+    shown: dict[str, dg.MetadataValue] = {"viewer": dg.MetadataValue.url(page)}
+    if state.asset in PICTURED and state.rows:
+        picture = f"{document}/thumbnail.png?asset={state.asset}"
+        shown["page"] = dg.MetadataValue.md(f"[![page]({picture})]({page})")
     return shown
 
 

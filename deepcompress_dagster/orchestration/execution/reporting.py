@@ -26,8 +26,11 @@ class Reporter:
         instance: dg.DagsterInstance,
         warehouse: "Warehouse",
         model_loads: Callable[[], Mapping[str, int]] | None = None,
+        viewer: str = "",
     ) -> None:
+        """``viewer`` is the address that links lead to; empty for none."""
         self._instance = instance
+        self._viewer = viewer
         self._warehouse = warehouse
         self._model_loads = model_loads
 
@@ -50,7 +53,7 @@ class Reporter:
 
         for state in states:
             inputs = {parent: newest(parent) for parent in events.upstream(state.asset)}
-            metadata = document_metadata(state, summary, quality.first_table, loads)
+            metadata = document_metadata(state, summary, quality.first_table, loads, self._viewer)
             yield events.materialization(state, inputs, metadata)
             records.pop(state.asset, None)
         for verdict in checks.judge(quality, frozenset(state.asset for state in states)):
