@@ -16,7 +16,7 @@ FLOORS = (
     {"orchestration", "api", "overlay", "viewer", "cli", "definitions", "__init__"},
 )
 RINGS = (
-    {"partitions", "checks", "inbox", "disk", "run_records"},
+    {"partitions", "checks", "companions", "inbox", "disk", "run_records"},
     {"execution"},
     {"defs"},
     {"ingest", "doctor", "server"},
