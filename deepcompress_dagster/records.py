@@ -162,7 +162,8 @@ class TextStyle:
 class Word:
     """One word of a page's text layer, in reading order of the PDF's own lines.
 
-    ``font`` is the name that the PDF gives it, ``color`` its sRGB value, 0xRRGGBB.
+    ``font`` is the name that the PDF gives it, ``color`` its sRGB value, 0xRRGGBB; ``font_size`` is
+    in points, 0 where it is unknown; ``block`` and ``line`` are the PDF's own, or as it shows.
     """
 
     bbox: BBox
@@ -175,6 +176,12 @@ class Word:
     monospace: bool = False
     font: str = ""
     color: int = 0
+    rise: int = 0
+    """1 for a superscript, -1 for a subscript, 0 on the baseline."""
+    spaced: bool = True
+    """Whether a blank stands between it and the word before it."""
+    vertical: bool = False
+    """Whether it is a column of upright characters, read from top to bottom."""
 
     @property
     def style(self) -> TextStyle:

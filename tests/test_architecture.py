@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "deepcompress_dagster"
 NAME = PACKAGE.name
 FLOORS = (
-    {"records", "settings", "page_ranges"},
+    {"records", "settings", "page_ranges", "unicode_text"},
     {"streaming", "pdf", "models", "warehouse", "passwords"},
     {"pipeline"},
     {"orchestration", "api", "overlay", "viewer", "cli", "definitions", "__init__"},

@@ -101,6 +101,9 @@ def _word_row(word: Word) -> tuple[Any, ...]:
         word.monospace,
         word.font,
         word.color,
+        word.rise,
+        word.spaced,
+        word.vertical,
     )
 
 

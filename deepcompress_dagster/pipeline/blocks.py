@@ -5,7 +5,7 @@ are captions, and what their text is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 
 from deepcompress_dagster.pipeline.captions import (
@@ -15,6 +15,7 @@ from deepcompress_dagster.pipeline.captions import (
     match_captions,
 )
 from deepcompress_dagster.pipeline.code import is_code, preformatted
+from deepcompress_dagster.pipeline.joining import Vocabulary, vocabulary_of
 from deepcompress_dagster.pipeline.lines import PageLine, in_rows, join_lines, same_row
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
 from deepcompress_dagster.records import BBox, Label, Region, TextBlock, TextLine, Word, union
@@ -43,6 +44,8 @@ class Block:
     bbox: BBox
     lines: tuple[PageLine, ...]
     model: str
+    vocabulary: Vocabulary = field(default_factory=dict, repr=False, compare=False)
+    """The words of the page: they tell compounds from words that a line breaks."""
 
     @property
     def label(self) -> Label:
@@ -58,7 +61,13 @@ class Block:
 
     @property
     def text(self) -> str:
-        return preformatted(self.lines) if self.is_code else join_lines(self.lines)
+        return preformatted(self.lines) if self.is_code else join_lines(self.lines, self.vocabulary)
+
+
+def with_vocabulary(blocks: Sequence[Block]) -> list[Block]:
+    """Blocks that know the words of all of them."""
+    words = vocabulary_of(line.text for block in blocks for line in block.lines)
+    return [replace(block, vocabulary=words) for block in blocks]
 
 
 def merge_entry_columns(blocks: Sequence[Block]) -> list[Block]:

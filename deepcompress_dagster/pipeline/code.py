@@ -101,7 +101,7 @@ def preformatted(lines: Sequence[PageLine]) -> str:
         text = ""
         for word in sorted((word for line in row for word in line.words), key=lambda w: w.bbox.x0):
             column = round((word.bbox.x0 - left) / pitch) if pitch > 0 else 0
-            gap = max(column - len(text), 1 if text else 0)
+            gap = max(column - len(text), 1 if text and word.spaced else 0)
             text += " " * gap + word.text
         rows.append(text)
     return "\n".join(rows)

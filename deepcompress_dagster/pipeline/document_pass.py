@@ -13,7 +13,7 @@ from deepcompress_dagster.pipeline.headings import (
     key_of,
     with_headings,
 )
-from deepcompress_dagster.pipeline.lines import HYPHENS
+from deepcompress_dagster.pipeline.joining import HYPHENS
 from deepcompress_dagster.records import BlockUpdate, Join, Label, OutlineBlock, OutlineEntry
 
 MARGIN_SHARE = 0.12
@@ -34,7 +34,7 @@ UPENDED_TEXT = 8
 _FURNITURE = (Label.PAGE_HEADER, Label.PAGE_FOOTER)
 _ASIDE = (*_FURNITURE, Label.CAPTION, Label.FOOTNOTE)
 _NOTE_MARK = re.compile(
-    r"^\s*(?:\d{1,3}(?!\d)|[*\u2217\u2020\u2021\u00a7\u00b9\u00b2\u00b3])[.)]?\s*\S"
+    r"^\s*(?:\d{1,3}(?!\d)|[*\u2217\u2020\u2021\u00a7]|[\u00b9\u00b2\u00b3\u2070-\u2079ᵃ-ᶻ]+)[.)]?\s*\S"
 )
 _DIGITS = re.compile(r"\d+|\b[ivxlc]+\b", re.I)
 _PAGE_NUMBER = re.compile(

@@ -87,7 +87,7 @@ def postprocess_layout(
     A picture that is really a scanned page full of text is dropped; areas inside a table or
     picture belong to it; text areas fit the lines that they own.
     """
-    kept = _without_scans(areas, lines, size)
+    kept = _without_scans(_with_vertical_text(areas, lines), lines, size)
     kept = _without_nested([area for area in kept if not _is_swallowed(area, kept)])
     owned, orphans = assign(lines, [area.bbox for area in kept])
     kept, owned = _without_echoes(kept, owned, lines)
@@ -95,6 +95,22 @@ def postprocess_layout(
     kept, owned = _with_code([*kept, *_grown(groups)], [*owned, *groups])
     fitted = [_fitted(area, mine) for area, mine in zip(kept, owned, strict=True)]
     return _with_captions(fitted, owned)
+
+
+def _with_vertical_text(areas: Sequence[Area], lines: Sequence[PageLine]) -> list[Area]:
+    """Areas with one of text for each paragraph of vertical lines, in the place of what was seen.
+
+    Layout models were not taught them: a paragraph looks like a table of single characters.
+    """
+    kept = list(areas)
+    for group in cluster([line for line in lines if line.vertical]):
+        box = union(line.bbox for line in group).rounded()
+        inside = [area for area in kept if area.bbox.coverage(box) > 0.5]
+        holder = next((area for area in inside if box.coverage(area.bbox) > 0.5), None)
+        label = holder.label if holder and holder.label not in _CONTAINERS else Label.TEXT
+        kept = [area for area in kept if area not in inside]
+        kept.append(Area(label, box, holder.score if holder else 0.0, CLUSTER_MODEL))
+    return kept
 
 
 def _with_code(

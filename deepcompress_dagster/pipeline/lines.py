@@ -3,9 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 
+from deepcompress_dagster.pipeline.joining import NO_WORDS, Vocabulary, joined, line_text
 from deepcompress_dagster.records import BBox, TextLine, TextSource, TextStyle, Word, union
+from deepcompress_dagster.unicode_text import is_rtl, normalised
 
 REGION_SHARE = 0.5
 """A region owns a line when it covers at least half of it."""
@@ -18,6 +21,10 @@ ROW_OVERLAP = 0.3
 
 SIZE_STEP = 0.25
 """Lines whose font sizes differ by more than a quarter are not of one paragraph."""
+
+
+COLUMN_GAP = 1.5
+"""Vertical lines further apart than this, in their widths, are of two paragraphs."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +41,15 @@ class PageLine:
     block: int = -1
     row: int = -1
 
-    @property
+    @cached_property
     def text(self) -> str:
-        return " ".join(word.text for word in self.words)
+        """The words with the blanks between them, superscripts and subscripts marked."""
+        return line_text(self.words)
+
+    @property
+    def vertical(self) -> bool:
+        """Whether it runs from top to bottom, its characters upright."""
+        return bool(self.words) and all(word.vertical for word in self.words)
 
     @property
     def font_size(self) -> float:
@@ -79,7 +92,8 @@ def layer_lines(words: Sequence[Word]) -> list[PageLine]:
 
 def ocr_line(read: TextLine, words: Sequence[TextLine] = ()) -> PageLine:
     """A line that OCR read; without the model's ``words`` they share its box by their length."""
-    pieces = tuple(Word(word.bbox, word.text) for word in words) or _shared_out(read)
+    read = replace(read, text=normalised(read.text))
+    pieces = tuple(Word(word.bbox, normalised(word.text)) for word in words) or _shared_out(read)
     return PageLine(read.bbox, pieces, TextSource.OCR, read.confidence)
 
 
@@ -150,6 +164,8 @@ def cluster(lines: Sequence[PageLine]) -> list[list[PageLine]]:
 
 
 def _continues(above: PageLine, below: PageLine) -> bool:
+    if above.vertical or below.vertical:
+        return above.vertical and below.vertical and _is_next_column(above, below)
     if above.block != below.block or above.monospace != below.monospace:
         return False
     height = min(above.bbox.height, below.bbox.height)
@@ -159,20 +175,40 @@ def _continues(above: PageLine, below: PageLine) -> bool:
     return -height <= gap <= CLUSTER_GAP * height and overlap > 0 and same_size
 
 
+def _is_next_column(right: PageLine, left: PageLine) -> bool:
+    """Whether a vertical line stands beside another one, set alike."""
+    size = right.bbox.width
+    gap = right.bbox.x0 - left.bbox.x1
+    overlap = min(right.bbox.y1, left.bbox.y1) - max(right.bbox.y0, left.bbox.y0)
+    same_size = abs(size - left.bbox.width) <= SIZE_STEP * size
+    return -size / 2 <= gap <= COLUMN_GAP * size and overlap > 0 and same_size
+
+
 def in_rows(lines: Sequence[PageLine]) -> list[PageLine]:
     """Lines from top to bottom; those at one height from left to right."""
     return [line for row in rows_of(lines) for line in row]
 
 
 def rows_of(lines: Sequence[PageLine]) -> list[list[PageLine]]:
-    """Lines by the row that they stand in, from top to bottom, each row from left to right."""
+    """Lines by the row that they stand in, from top to bottom, each row as its script is read.
+
+    Vertical lines are rows of their own, from right to left.
+    """
+    if lines and all(line.vertical for line in lines):
+        return [[line] for line in sorted(lines, key=lambda line: (-line.bbox.x1, line.bbox.y0))]
     rows: list[list[PageLine]] = []
     for line in sorted(lines, key=lambda line: (line.row, line.bbox.center[1], line.bbox.x0)):
         if rows and same_row(rows[-1][0], line):
             rows[-1].append(line)
         else:
             rows.append([line])
-    return [sorted(row, key=lambda line: line.bbox.x0) for row in rows]
+    return [_as_read(row) for row in rows]
+
+
+def _as_read(row: Sequence[PageLine]) -> list[PageLine]:
+    """A row from left to right, or from right to left where most of its lines are written so."""
+    leftward = 2 * sum(is_rtl(line.text) for line in row) > len(row)
+    return sorted(row, key=lambda line: -line.bbox.x1 if leftward else line.bbox.x0)
 
 
 def same_row(first: PageLine, second: PageLine) -> bool:
@@ -201,28 +237,11 @@ def numbered_rows(lines: Sequence[PageLine]) -> list[PageLine]:
     return numbered
 
 
-HYPHENS = "-\u00ad\u2010"
-"""Hyphen-minus, soft hyphen, hyphen."""
+def join_lines(lines: Sequence[PageLine], vocabulary: Vocabulary = NO_WORDS) -> str:
+    """The text of a paragraph; the ``vocabulary`` tells compounds from words that a line breaks."""
+    return joined((line.text for line in lines), vocabulary)
 
 
-def join_lines(lines: Sequence[PageLine]) -> str:
-    """The text of a paragraph: lines joined by a blank, a word broken by a hyphen made whole."""
-    text = ""
-    for line in lines:
-        piece = line.text
-        if not text:
-            text = piece
-        elif _is_broken_word(text, piece):
-            text = text[:-1] + piece
-        else:
-            text = f"{text} {piece}"
-    return text
-
-
-def _is_broken_word(text: str, following: str) -> bool:
-    return (
-        len(text) > 1
-        and text[-1] in "-\u00ad\u2010"
-        and text[-2].isalpha()
-        and following[:1].islower()
-    )
+def cell_text(lines: Sequence[PageLine]) -> str:
+    """The text of a table's cell; marks at numbers stand apart from them."""
+    return joined(line_text(line.words, apart=True) for line in in_rows(lines))

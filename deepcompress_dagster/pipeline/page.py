@@ -17,6 +17,7 @@ from deepcompress_dagster.pipeline.blocks import (
     merge_entry_columns,
     text_row,
     with_captions,
+    with_vocabulary,
 )
 from deepcompress_dagster.pipeline.figure_reading import read_figures
 from deepcompress_dagster.pipeline.layout import (
@@ -87,7 +88,7 @@ class PageFlow:
         self._rows.regions = found
         if not self._plan.reads_text:
             return
-        read = yield from read_blocks(page, found)
+        read = with_vocabulary((yield from read_blocks(page, found)))
         blocks = with_captions(merge_entry_columns(read))
         captions = captions_of(blocks)
         if self._plan.selects("text"):

@@ -10,7 +10,7 @@ from deepcompress_dagster.pipeline.lines import PageLine, layer_lines
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
 from deepcompress_dagster.pipeline.stage_calls import ORIENTATION, PageJob, StageCalls
 from deepcompress_dagster.pipeline.stages import Plan
-from deepcompress_dagster.pipeline.text_layer import InkMap, assess
+from deepcompress_dagster.pipeline.text_layer import InkMap, assess, without_covered
 from deepcompress_dagster.records import BBox
 from deepcompress_dagster.streaming import Flow
 
@@ -94,7 +94,7 @@ def see_page(rendered: RenderedPage, calls: StageCalls) -> Flow[PageView]:
     pixels = rotation.upright_pixels(rendered.pixels)
     scale = content.dpi / 72
     ink = InkMap(pixels, scale)
-    words = rotation.upright_words(content.words)
+    words = without_covered(rotation.upright_words(content.words), ink)
     page = BBox(0, 0, *rotation.upright_size)
     trusted = assess(words, page, ink).readable
     lines = tuple(layer_lines(words)) if trusted else ()
@@ -107,8 +107,8 @@ def _turn(seen: Orientation) -> int:
 
 def _may_be_turned(content: PageContent) -> bool:
     """Without words, or with words that stand on end, the pixels must tell which way is up."""
-    words = [word for word in content.words if len(word.text) >= 4]
+    words = [word for word in content.words if len(word.text) >= 4 or word.vertical]
     if not words:
         return True
-    upended = sum(word.bbox.height > 1.5 * word.bbox.width for word in words)
+    upended = sum(word.bbox.height > 1.5 * word.bbox.width and not word.vertical for word in words)
     return 2 * upended > len(words)

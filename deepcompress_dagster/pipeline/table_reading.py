@@ -6,12 +6,14 @@ from dataclasses import replace
 from deepcompress_dagster.models.predictor import TableCrop, TextCrop
 from deepcompress_dagster.pipeline import tables
 from deepcompress_dagster.pipeline.blocks import Block, with_room
+from deepcompress_dagster.pipeline.joining import joined
 from deepcompress_dagster.pipeline.page_view import PageContext
 from deepcompress_dagster.pipeline.stage_calls import RULED_TABLES, TABLES, TEXT, RuledTablesJob
 from deepcompress_dagster.pipeline.tables import Grid
 from deepcompress_dagster.pipeline.text_layer import BLANK
 from deepcompress_dagster.records import Label, Table
 from deepcompress_dagster.streaming import Flow
+from deepcompress_dagster.unicode_text import normalised
 
 
 def read_tables(
@@ -84,6 +86,6 @@ def _read_cells(page: PageContext, grid: Grid) -> Flow[Grid]:
     cells = list(grid.cells)
     for i, output in zip(inked, outputs, strict=True):
         if output is not None:
-            text = " ".join(line.text for line in output.value.lines)
+            text = joined(normalised(line.text) for line in output.value.lines)
             cells[i] = replace(cells[i], text=text)
     return replace(grid, cells=tuple(cells))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from deepcompress_dagster.models.predictor import CellGrid
 from deepcompress_dagster.pdf.messages import FoundTable
 from deepcompress_dagster.pipeline.blocks import Block
-from deepcompress_dagster.pipeline.lines import PageLine, in_rows, rows_of
+from deepcompress_dagster.pipeline.lines import PageLine, cell_text, rows_of
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
 from deepcompress_dagster.pipeline.row_bands import in_bands
 from deepcompress_dagster.records import BBox, Table, TableCell, union
@@ -87,8 +87,7 @@ def fill(cells: Sequence[TableCell], lines: Sequence[PageLine]) -> tuple[TableCe
     """
     pieces = _by_cell(cells, lines)
     return tuple(
-        replace(cell, text=" ".join(piece.text for piece in in_rows(pieces.get(index, ()))))
-        for index, cell in enumerate(cells)
+        replace(cell, text=cell_text(pieces.get(index, ()))) for index, cell in enumerate(cells)
     )
 
 
@@ -198,7 +197,7 @@ def row_by_row(lines: Sequence[PageLine]) -> Grid:
             1,
             1,
             False,
-            " ".join(line.text for line in row),
+            cell_text(row),
             union(line.bbox for line in row).rounded(),
         )
         for number, row in enumerate(rows_of(lines))

@@ -47,6 +47,15 @@ MIN_COVERAGE = 0.7
 """Ink in word boxes: above .74 in 99 % of blocks of born-digital pages and tables, .38 at the
 median where 60 % of the words are missing."""
 
+DARK = 100
+"""Of 255, in every colour: a sample of a black or dark bar; print on white reaches it too."""
+
+COVERED = 0.97
+"""Share of a box of this much dark that is a bar; bold print has .3 to .6."""
+
+SLICE = 0.4
+"""Font sizes: the width of the pieces in which a word is searched for a bar over a part of it."""
+
 BLANK = 0.001
 """Share of ink below which a region has nothing to read: specks."""
 
@@ -69,6 +78,8 @@ class InkMap:
         self._sums = np.zeros((ink.shape[0] + 1, ink.shape[1] + 1), dtype=np.int32)
         np.cumsum(ink, axis=0, out=self._sums[1:, 1:])
         np.cumsum(self._sums[1:, 1:], axis=1, out=self._sums[1:, 1:])
+        self._pixels = pixels
+        self._pixel_scale = scale
 
     def counts(self, boxes: Sequence[BBox]) -> npt.NDArray[np.int64]:
         """Shape (n, 2): inked samples and all samples of each box (points)."""
@@ -86,10 +97,38 @@ class InkMap:
         area = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0])
         return np.stack([ink, area], axis=1)
 
+    def may_be_barred(self, boxes: Sequence[BBox]) -> list[bool]:
+        """Which boxes (points) are dark from top to bottom at one of a few places.
+
+        All that a bar covers are, and a tenth of all words: those with a stem at such a place.
+        """
+        edges = np.asarray(boxes, dtype=np.float64).reshape(-1, 4) * self._pixel_scale
+        height, width = self._pixels.shape[:2]
+        x, y = (_between(edges[:, i], edges[:, i + 2], n) for i, n in ((0, 7), (1, 5)))
+        columns = np.clip(x, 0, width - 1)[:, :, None]
+        rows = np.clip(y, 0, height - 1)[:, None, :]
+        brightest = self._pixels[rows, columns].max(axis=(2, 3))
+        darkest: list[int] = brightest.min(axis=1).tolist()
+        return [value < DARK for value in darkest]
+
+    def darkness(self, box: BBox) -> float:
+        """Share of the box (points) that is dark, 0 for an empty box."""
+        x0, y0, x1, y1 = (max(0, round(value)) for value in box.scaled(self._pixel_scale))
+        part = self._pixels[y0:y1, x0:x1]
+        return float((part < DARK).all(axis=2).mean()) if part.size else 0.0
+
     def share(self, box: BBox) -> float:
         """Share of the box (points) that is ink, 0 for an empty box."""
         ink, area = self.counts([box])[0]
         return float(ink / area) if area else 0.0
+
+
+def _between(
+    low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], n: int
+) -> npt.NDArray[np.int64]:
+    """Shape (boxes, n): ``n`` places between two edges, evenly, the edges left out."""
+    steps = (np.arange(n) + 0.5) / n
+    return (low[:, None] + (high - low)[:, None] * steps).astype(np.int64)
 
 
 def _contrasts(samples: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
@@ -166,6 +205,41 @@ def assess(
         printable_share=round(printable, 4),
         box_agreement=round(agreement, 4),
         ink_coverage=round(coverage, 4),
+    )
+
+
+def without_covered(words: Sequence[Word], ink: InkMap) -> list[Word]:
+    """Words without those that a dark bar covers, or a part of them.
+
+    What a bar hides is not to come out, and what stands beside it is not to be lost for its sake.
+    White print on a dark panel stays: it has ink.
+    """
+    if not words:
+        return []
+    suspects = ink.may_be_barred([word.bbox for word in words])
+    return [
+        word
+        for word, suspect in zip(words, suspects, strict=True)
+        if not (suspect and _is_covered(word, ink))
+    ]
+
+
+def _is_covered(word: Word, ink: InkMap) -> bool:
+    """Whether some piece of the word is dark through and through, without a letter in it."""
+    box = word.bbox
+    pieces = max(1, round(box.width / (SLICE * (word.font_size or box.height))))
+    step = box.width / pieces
+    inset = 0.15 * min(box.height, box.width)
+    slices = [
+        BBox(box.x0 + i * step, box.y0 + inset, box.x0 + (i + 1) * step, box.y1 - inset)
+        for i in range(pieces)
+    ]
+    counts = ink.counts(slices)
+    bare = counts[:, 0] <= MIN_WORD_INK * counts[:, 1]
+    return any(
+        ink.darkness(piece) >= COVERED
+        for piece, empty in zip(slices, bare.tolist(), strict=True)
+        if empty
     )
 
 

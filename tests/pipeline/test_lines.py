@@ -1,6 +1,7 @@
 from deepcompress_dagster.pipeline.lines import (
     PageLine,
     assign,
+    cell_text,
     cluster,
     in_rows,
     join_lines,
@@ -81,6 +82,24 @@ def test_rows_are_read_from_left_to_right_although_slightly_uneven():
 def test_a_word_broken_over_lines_is_made_whole_and_a_real_hyphen_stays():
     assert join_lines([line("a con-", 0, 0), line("tinued word", 0, 12)]) == "a continued word"
     assert join_lines([line("the A-", 0, 0), line("B test", 0, 12)]) == "the A- B test"
+
+
+def test_a_cell_joins_its_lines_as_a_paragraph_does():
+    assert cell_text([line("门板", 0, 12), line("两扇", 0, 0)]) == "两扇门板"
+    assert cell_text([line("Produk-", 0, 0), line("tion", 0, 12)]) == "Produktion"
+    assert cell_text([]) == ""
+
+
+def test_lines_of_a_row_in_right_to_left_script_are_read_from_the_right():
+    row = in_rows([line("שמאל", 0, 0), line("ימין", 200, 0)])
+    assert [found.text for found in row] == ["ימין", "שמאל"]
+
+
+def test_vertical_lines_are_read_from_the_right():
+    boxes = [BBox(x, y, x + 16, y + 100) for x, y in ((10, 0), (66, 5), (38, 0))]
+    words = [Word(box, str(i), 16, vertical=True) for i, box in enumerate(boxes)]
+    lines = [PageLine(word.bbox, (word,), TextSource.TEXT_LAYER) for word in words]
+    assert [found.text for found in in_rows(lines)] == ["1", "2", "0"]
 
 
 def test_words_of_an_ocr_line_share_its_box_in_order():

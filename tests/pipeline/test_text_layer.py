@@ -11,8 +11,9 @@ import pytest
 
 from deepcompress_dagster.pdf.messages import PageContent, RenderRequest
 from deepcompress_dagster.pdf.worker.document import open_document
+from deepcompress_dagster.pdf.worker.mupdf import pymupdf
 from deepcompress_dagster.pdf.worker.render import render_page
-from deepcompress_dagster.pipeline.text_layer import InkMap, assess
+from deepcompress_dagster.pipeline.text_layer import InkMap, assess, without_covered
 from deepcompress_dagster.records import BBox, Word, union
 
 NewPdf = Callable[..., Path]
@@ -172,3 +173,20 @@ def test_pixels_that_are_a_turned_view_are_taken(page: tuple[PageContent, Pixels
     box = BBox(region.y0, PAGE.x1 - region.x1, region.y1, PAGE.x1 - region.x0)
     upright, sideways = InkMap(pixels, DPI / 72), InkMap(turned, DPI / 72)
     assert sideways.share(box) == pytest.approx(upright.share(region), rel=0.05)
+
+
+def test_words_under_a_dark_bar_go_and_those_beside_it_stay(
+    new_pdf: NewPdf, tmp_path: Path
+) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((40, 100), "The informant is Orla Quillfeather of Weir Lane", fontsize=10)
+        page.draw_rect(pymupdf.Rect(112, 90, 170, 104), fill=(0, 0, 0), color=None)
+        page.draw_rect(pymupdf.Rect(40, 190, 300, 210), fill=(0.1, 0.1, 0.3), color=None)
+        page.insert_text((60, 204), "White on blue", fontsize=10, color=(1, 1, 1))
+        page.insert_text((40, 300), "Heavy", fontsize=24, fontname="hebo")
+
+    content, pixels = seen(new_pdf("a.pdf", draw), tmp_path / "buffer")
+    visible = without_covered(content.words, InkMap(pixels, DPI / 72))
+    assert " ".join(word.text for word in visible) == (
+        "The informant is of Weir Lane White on blue Heavy"
+    )

@@ -24,6 +24,7 @@ from deepcompress_dagster.pdf.errors import (
 from deepcompress_dagster.pdf.messages import DocumentInfo
 from deepcompress_dagster.pdf.worker.mupdf import one_line, pymupdf, reading
 from deepcompress_dagster.records import OutlineEntry
+from deepcompress_dagster.unicode_text import normalised
 
 HEADER_BYTES = 1024
 """Readers accept ``%PDF-`` anywhere in the first 1,024 bytes (Adobe's implementation notes)."""
@@ -241,7 +242,7 @@ def _field(value: str | None) -> str | None:
     if not value:
         return None
     text = "".join(c if c.isprintable() else " " for c in value[: 2 * MAX_FIELD])
-    return one_line(text, MAX_FIELD) or None
+    return one_line(normalised(text), MAX_FIELD) or None
 
 
 class DocumentCache:

@@ -11,9 +11,11 @@ from deepcompress_dagster.pdf.errors import NoRoom, PageFailed, PixelBufferFull
 from deepcompress_dagster.pdf.messages import PageContent, PageImage, PageNote, RenderRequest
 from deepcompress_dagster.pdf.worker.document import load_page
 from deepcompress_dagster.pdf.worker.drawings import PageDrawings, page_drawings
+from deepcompress_dagster.pdf.worker.font_maps import map_named_glyphs, map_symbol_fonts
 from deepcompress_dagster.pdf.worker.mupdf import pymupdf, reading
 from deepcompress_dagster.pdf.worker.words import PageWords, page_words
 from deepcompress_dagster.records import PART_UNREADABLE
+from deepcompress_dagster.unicode_text import REPLACEMENT
 
 MAX_SIDE = 65_000
 """Pixels. JPEG ends at 65,535 a side."""
@@ -50,6 +52,7 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
     page = load_page(document, request.page_number)
     label = f"page {request.page_number}"
     notes: list[PageNote] = []
+    _optional(lambda: map_symbol_fonts(document, page), None, "symbol fonts", notes)
     graphics = _optional(lambda: page_drawings(page), PageDrawings(), "drawings", notes)
     with reading(f"{label} cannot be rendered", PageFailed):
         display_list = page.get_displaylist()
@@ -61,7 +64,7 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
     if request.image is not None:
         _write_image(pixmap, dpi, request.image)
 
-    words = _optional(lambda: page_words(display_list), PageWords(), "words", notes)
+    words = _optional(lambda: _words(document, page, display_list), PageWords(), "words", notes)
     notes += [note for note in (words.note, graphics.note) if note is not None]
     return PageContent(
         page_number=request.page_number,
@@ -76,6 +79,15 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
         drawings=graphics.boxes,
         notes=tuple(notes),
     )
+
+
+def _words(document: Any, page: Any, display_list: Any) -> PageWords:
+    """The page's words; read once more where fonts tell more by the names of their glyphs."""
+    found = page_words(display_list)
+    garbled = any(REPLACEMENT in word.text for word in found.words)
+    if garbled and map_named_glyphs(document, page):
+        return page_words(load_page(document, page.number + 1).get_displaylist())
+    return found
 
 
 def _optional(read: Callable[[], T], nothing: T, what: str, notes: list[PageNote]) -> T:

@@ -1,30 +1,36 @@
-"""The words of a page's text layer, inside a worker: text, box, font and the PDF's own line."""
+"""The words of a page's text layer, inside a worker: text, box, font and the PDF's own line.
+
+Here belongs how a page's lines become words. What is set right afterwards, over the whole page,
+stands beside it: ``rises`` (superscripts), ``overprints`` (text drawn several times), ``columns``
+(vertical lines), ``initials`` (drop caps), ``rtl`` (right-to-left script), ``symbol_fonts``.
+"""
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from deepcompress_dagster.pdf.messages import PageNote
+from deepcompress_dagster.pdf.worker.columns import with_vertical_columns
+from deepcompress_dagster.pdf.worker.initials import with_initials
 from deepcompress_dagster.pdf.worker.mupdf import pymupdf
+from deepcompress_dagster.pdf.worker.overprints import without_overprints
+from deepcompress_dagster.pdf.worker.rises import Span, cut_at_rises, rises_of, with_loose_marks
+from deepcompress_dagster.pdf.worker.rtl import right_to_left_lines
+from deepcompress_dagster.pdf.worker.symbol_fonts import in_unicode, symbol_table
 from deepcompress_dagster.records import WORDS_LEFT_OUT, BBox, Word, union
+from deepcompress_dagster.unicode_text import is_rtl, normalised
 
 MAX_WORDS = 50_000
 """Words of one page that are kept. A dense newspaper page has 8,000."""
-
-SOFT_HYPHEN = "\u00ad"
 
 _TEXT_FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
 # TEXT_COLLECT_STYLES compares every character with every rule: 68 ms a page of a ruled table.
 
 _PAINTED = pymupdf.mupdf.FZ_STEXT_FILLED | pymupdf.mupdf.FZ_STEXT_STROKED
-
-_DROPPED = re.compile(
-    "[\u0000-\u001f\u007f-\u009f"  # control characters
-    "\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"  # invisible formatting
-    "\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"  # anchors, noncharacters, lone surrogates
-)
 
 _BOLD_NAME = re.compile(r"bold|black|heavy|semibd|demi", re.IGNORECASE)
 _MONOSPACE_NAME = re.compile(r"mono|courier|consol|typewriter|menlo|fixed|cmtt", re.IGNORECASE)
@@ -32,32 +38,49 @@ _ITALIC_NAME = re.compile(r"italic|oblique", re.IGNORECASE)
 
 
 class _Font(NamedTuple):
-    size: float
+    name: str
     bold: bool
     italic: bool
     monospace: bool
-    name: str
+    table: str | None
+    """What the codes mean, for a font of symbols."""
+
+
+class _Style(NamedTuple):
+    """What a word takes over from its span."""
+
+    size: float
     color: int
-    """sRGB, 0xRRGGBB."""
+    font: _Font
+
+
+_UNKNOWN = _Style(0.0, 0, _Font("", False, False, False, None))
+
+_Key = tuple[int, int]
+"""Number of a block and of a line in it."""
 
 
 class _Line:
-    """The fonts along one line of text: which one a word is set in, by where it stands."""
+    """One line as MuPDF sees it: its spans, and which style a word is set in by where it stands."""
 
-    def __init__(self, spans: Sequence[Any]) -> None:
+    def __init__(self, line: Mapping[str, Any]) -> None:
+        spans = line["spans"]
         box = union(BBox(*span["bbox"]) for span in spans)
-        self._axis = 0 if box.width >= box.height else 1
-        placed = sorted((span["bbox"][self._axis], _font(span)) for span in spans)
+        self.axis = 0 if box.width >= box.height else 1
+        self.spans = tuple(_span(span, line["dir"]) for span in spans)
+        placed = sorted((span["bbox"][self.axis], _style(span)) for span in spans)
         self._starts = [start for start, _ in placed]
-        self._fonts = [font for _, font in placed]
+        self._styles = [style for _, style in placed]
 
-    def font_at(self, box: BBox) -> _Font:
-        """The font of the last span that starts before the middle of ``box``."""
-        index = bisect_right(self._starts, box.center[self._axis]) - 1
-        return self._fonts[max(0, index)]
+    @cached_property
+    def rises(self) -> list[int]:
+        """Which spans are superscripts (1) and subscripts (-1)."""
+        return rises_of(self.spans, self.axis)
 
-
-_UNKNOWN = _Font(0.0, False, False, False, "", 0)
+    def style_at(self, box: BBox) -> _Style:
+        """The style of the last span that starts before the middle of ``box``."""
+        index = bisect_right(self._starts, box.center[self.axis]) - 1
+        return self._styles[max(0, index)]
 
 
 class PageWords(NamedTuple):
@@ -72,7 +95,8 @@ def page_words(display_list: Any) -> PageWords:
     """The words of a page from its ``pymupdf.DisplayList``.
 
     Boxes are points of the page as displayed, clipped to it and rounded to 0.01; words outside are
-    dropped. Ligatures are expanded.
+    dropped. Ligatures are expanded, text is in NFC and in logical order, what is drawn several
+    times counts once.
     """
     text_page = _text_page(display_list, _TEXT_FLAGS)
     rows = text_page.extractWORDS()
@@ -82,16 +106,17 @@ def page_words(display_list: Any) -> PageWords:
         cut = f"the page has {len(rows):,} words; only the first {MAX_WORDS:,} are kept"
         note = PageNote(WORDS_LEFT_OUT, cut)
         rows = rows[:MAX_WORDS]
-    width, height = display_list.rect.width, display_list.rect.height
-    words = tuple(word for row in rows if (word := _word(row, lines, width, height)))
-    return PageWords(words, hidden_share, note)
+    frame = BBox(*display_list.rect)
+    found = list(_Page(text_page, lines, (frame.width, frame.height)).words(rows))
+    words = with_loose_marks(without_overprints(with_vertical_columns(found)))
+    return PageWords(tuple(with_initials(words)), hidden_share, note)
 
 
 def _text_page(display_list: Any, flags: int) -> Any:
     return pymupdf.TextPage(display_list.get_textpage(flags))
 
 
-def _lines(blocks: Iterable[Any]) -> tuple[dict[tuple[int, int], _Line], float]:
+def _lines(blocks: Iterable[Any]) -> tuple[dict[_Key, _Line], float]:
     """Lines by block and line number, and the share of characters neither filled nor stroked."""
     lines = {}
     total = hidden = 0
@@ -104,62 +129,90 @@ def _lines(blocks: Iterable[Any]) -> tuple[dict[tuple[int, int], _Line], float]:
                 if not span["char_flags"] & _PAINTED or span["alpha"] == 0:
                     hidden += length
             if spans:
-                lines[block["number"], number] = _Line(spans)
+                lines[block["number"], number] = _Line(line)
     return lines, round(hidden / total, 4) if total else 0.0
 
 
-def _font(span: Any) -> _Font:
-    style = _style(span["font"], span["flags"])
-    return _Font(round(span["size"], 2), *style, span["font"], span["color"])
+def _span(span: Mapping[str, Any], direction: tuple[float, float]) -> Span:
+    x, y = span["origin"]
+    up = x * direction[1] - y * direction[0]
+    return Span(span["text"], BBox(*span["bbox"]), span["size"], up)
+
+
+def _style(span: Mapping[str, Any]) -> _Style:
+    return _Style(round(span["size"], 2), span["color"], _font(span["font"], span["flags"]))
 
 
 @lru_cache(maxsize=1024)
-def _style(font: str, flags: int) -> tuple[bool, bool, bool]:
-    return (
+def _font(font: str, flags: int) -> _Font:
+    return _Font(
+        font,
         bool(flags & pymupdf.TEXT_FONT_BOLD or _BOLD_NAME.search(font)),
         bool(flags & pymupdf.TEXT_FONT_ITALIC or _ITALIC_NAME.search(font)),
         bool(flags & pymupdf.TEXT_FONT_MONOSPACED or _MONOSPACE_NAME.search(font)),
+        symbol_table(font),
     )
 
 
-def _word(
-    row: Any, lines: Mapping[tuple[int, int], _Line], width: float, height: float
-) -> Word | None:
-    x0, y0, x1, y1, raw, block, number, _ = row
-    text = clean(raw)
-    box = BBox(
-        round(max(x0, 0.0), 2),
-        round(max(y0, 0.0), 2),
-        round(min(x1, width), 2),
-        round(min(y1, height), 2),
-    )
-    if not text or box.x0 >= box.x1 or box.y0 >= box.y1:
-        return None
-    line = lines.get((block, number))
-    font = line.font_at(box) if line else _UNKNOWN
-    return Word(
-        bbox=box,
-        text=text,
-        font_size=font.size,
-        bold=font.bold,
-        italic=font.italic,
-        block=block,
-        line=number,
-        monospace=font.monospace,
-        font=font.name,
-        color=font.color,
-    )
+class _Page:
+    """Makes words: what all those of a page have in common."""
 
+    def __init__(self, text_page: Any, lines: Mapping[_Key, _Line], size: tuple[float, float]):
+        self._lines = lines
+        self._width, self._height = size
+        rtl = any(is_rtl(span.text) for line in lines.values() for span in line.spans)
+        raw = text_page.extractRAWDICT()["blocks"] if rtl else ()
+        self._reordered = right_to_left_lines(raw)
 
-def clean(text: str) -> str:
-    """``text`` without control characters and invisible formatting.
+    def words(self, rows: Sequence[Any]) -> Iterator[Word]:
+        """The words of ``rows`` (``extractWORDS``) that show something on the page."""
+        for key, group in groupby(rows, key=itemgetter(5, 6)):
+            line = self._lines.get(key)
+            pieces = [(row[4], BBox(*row[:4])) for row in group]
+            if key in self._reordered:
+                found = self._reordered_words(key, line)
+            elif line is None or len(line.spans) == 1 or not any(line.rises):
+                found = (self._word(text, box, line, key) for text, box in pieces)
+            else:
+                found = self._cut_words(pieces, key, line)
+            yield from (word for word in found if word is not None)
 
-    A soft hyphen shows only at the end of a line: there it becomes a hyphen, elsewhere it goes.
-    U+FFFD and private-use characters stay: they tell that the text layer is not to be trusted.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    text = _DROPPED.sub("", text)
-    if text.endswith(SOFT_HYPHEN):
-        text = text[:-1] + "-"
-    return text.replace(SOFT_HYPHEN, "")
+    def _reordered_words(self, key: _Key, line: _Line | None) -> Iterator[Word | None]:
+        for number, pieces in self._reordered[key]:
+            for text, box in pieces:
+                yield self._word(text, box, line, (key[0], number))
+
+    def _cut_words(
+        self, pieces: Sequence[tuple[str, BBox]], key: _Key, line: _Line
+    ) -> Iterator[Word | None]:
+        for text, box, rise, spaced in cut_at_rises(pieces, line.spans, line.rises, line.axis):
+            yield self._word(text, box, line, key, rise, spaced)
+
+    def _word(
+        self,
+        raw: str,
+        box: BBox,
+        line: _Line | None,
+        key: _Key,
+        rise: int = 0,
+        spaced: bool = True,
+    ) -> Word | None:
+        style = line.style_at(box) if line else _UNKNOWN
+        font = style.font
+        text = normalised(raw if font.table is None else in_unicode(raw, font.table))
+        box = box.clipped(self._width, self._height).rounded()
+        if not text or box.x0 >= box.x1 or box.y0 >= box.y1:
+            return None
+        return Word(
+            box,
+            text,
+            style.size,
+            font.bold,
+            font.italic,
+            *key,
+            font.monospace,
+            font.name,
+            style.color,
+            rise,
+            spaced,
+        )

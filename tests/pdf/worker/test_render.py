@@ -163,23 +163,6 @@ def test_ligatures_are_expanded_and_soft_hyphens_resolved(new_pdf: NewPdf) -> No
     assert texts == ["office", "soft", "hy-"]
 
 
-@pytest.mark.parametrize(
-    ("raw", "clean"),
-    [
-        ("plain", "plain"),
-        ("a\x00b\x07c\x9f", "abc"),
-        ("zero\u200bwidth\ufeff", "zerowidth"),
-        ("so\u00adft\u00ad", "soft-"),
-        ("\u202emirror\u202c", "mirror"),
-        ("\u0645\u06cc\u200c\u0634\u0648\u062f", "\u0645\u06cc\u200c\u0634\u0648\u062f"),
-        ("\ufffd\ue000", "\ufffd\ue000"),
-        ("\x01", ""),
-    ],
-)
-def test_clean_drops_what_no_one_sees(raw: str, clean: str) -> None:
-    assert words.clean(raw) == clean
-
-
 def test_a_flood_of_words_is_cut_with_a_note(
     new_pdf: NewPdf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
