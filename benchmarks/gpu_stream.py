@@ -25,11 +25,8 @@ from deepcompress_dagster.models import device as machine
 from deepcompress_dagster.models.cache import ModelCache
 from deepcompress_dagster.models.catalog import ModelSpec, Task
 from deepcompress_dagster.models.predictor import (
-    FigureCrop,
     Image,
-    PartlyFailed,
-    TableCrop,
-    TextCrop,
+    PartialBatchError,
 )
 from deepcompress_dagster.settings import DType
 from deepcompress_dagster.streaming import BatchSizer, Call, ItemFailed, Stage, Stream
@@ -103,7 +100,7 @@ class Models:
         self._count(1)
         try:
             return predictor.predict(items)
-        except PartlyFailed as failure:
+        except PartialBatchError as failure:
             return failure.outcomes
         finally:
             self._count(-1)
@@ -128,9 +125,9 @@ def crops(page: Image) -> list[tuple[Task, Any]]:
     texts = [page[i * step : (i + 1) * step] for i in range(TEXT_CROPS)]
     table, figure = page[height // 2 : 3 * height // 4], page[3 * height // 4 :]
     return [
-        *((Task.TEXT, TextCrop(text)) for text in texts),
-        (Task.TABLE, TableCrop(table)),
-        (Task.FIGURE, FigureCrop(figure)),
+        *((Task.TEXT, text) for text in texts),
+        (Task.TABLE, table),
+        (Task.FIGURE, figure),
     ]
 
 

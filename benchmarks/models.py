@@ -34,7 +34,7 @@ from deepcompress_dagster.models.catalog import (
     checkpoint_for,
     spec_for,
 )
-from deepcompress_dagster.models.predictor import Image, Predictor, TableCrop, TextCrop
+from deepcompress_dagster.models.predictor import Image, Predictor
 from deepcompress_dagster.pdf.client import PdfClient
 from deepcompress_dagster.pdf.messages import PageContent
 from deepcompress_dagster.pdf.worker import handlers
@@ -412,7 +412,7 @@ def _grids(
         with clock.of(*counted):
             model = predictor(corpus.settings, Task.TABLE, name)
             crop = view.crop(block.bbox)
-            (seen,) = model.predict([TableCrop(crop.pixels)])
+            (seen,) = model.predict([crop.pixels])
             grids[name] = tables.trimmed(tables.modelled_grid(seen, name, block, crop.placed))
     choice = ruled if certain else tables.sounder(ruled, grids[default], block.lines)
     return {**grids, FINDER: ruled, chosen: choice}
@@ -596,7 +596,7 @@ def _text_line(
         for record, truth in scans:
             pixels = corpus.page(record, 1, dpi).pixels
             with clock.of(model.name):
-                (read,) = model.predict([TextCrop(pixels)])
+                (read,) = model.predict([pixels])
             text = "\n".join(line.text for line in read.lines)
             scores.append(corpus.scorer.score_text(truth, text, "text", True))
     errors = [mean(score[name] for score in scores) for name in ("cer", "cer_ci")]

@@ -29,17 +29,13 @@ class TinyModel:
 
     task: Task
     device: str = "cpu"
-    max_batch: int = 1
 
     @property
     def name(self) -> str:
         return f"tiny-{self.task}@1"
 
     def predict(self, batch: Sequence[Any]) -> list[Any]:
-        return [_ANSWERS[self.task](getattr(item, "image", item)) for item in batch]
-
-    def cost(self, item: Any) -> float:
-        return 1.0
+        return [_ANSWERS[self.task](getattr(item, "crop", item)) for item in batch]
 
 
 def _layout(image: Any) -> list[Detection]:

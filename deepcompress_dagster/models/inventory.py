@@ -10,7 +10,7 @@ from deepcompress_dagster.models.catalog import (
     needed_checkpoints,
 )
 from deepcompress_dagster.models.predictor import MissingModelError
-from deepcompress_dagster.models.store import locate
+from deepcompress_dagster.models.weights.store import locate
 from deepcompress_dagster.settings import Settings
 
 

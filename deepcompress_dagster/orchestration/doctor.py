@@ -69,9 +69,12 @@ def _versions(settings: Settings) -> Iterator[Finding]:
 
 
 def _device(settings: Settings) -> Iterator[Finding]:
-    from deepcompress_dagster.models.device import resolve_device
+    from deepcompress_dagster.models.catalog import device_for
 
-    yield Finding("device", f"{resolve_device(settings.device)} (set: {settings.device})")
+    device = device_for(settings)
+    idle = settings.device not in ("auto", device.partition(":")[0], device)
+    advice = "its models run on the CPU: set DEEPCOMPRESS_PROFILE=full" if idle else None
+    yield Finding("device", f"{device} (set: {settings.device})", advice)
 
 
 def _models(settings: Settings) -> Iterator[Finding]:

@@ -16,15 +16,14 @@ from typing import Any
 from deepcompress_dagster.models import catalog, device, registry
 from deepcompress_dagster.models.batching import adaptive_batch
 from deepcompress_dagster.models.cache import ModelCache, model_cache
+from deepcompress_dagster.models.cancellation import cancel_when
 from deepcompress_dagster.models.catalog import ModelSpec, Task
 from deepcompress_dagster.models.predictor import (
-    FigureCrop,
     ModelError,
-    PartlyFailed,
+    PartialBatchError,
     Predictor,
 )
-from deepcompress_dagster.models.stopping import stop_when
-from deepcompress_dagster.models.store import locate
+from deepcompress_dagster.models.weights.store import locate
 from deepcompress_dagster.pdf.client import PdfClient, RenderedPage
 from deepcompress_dagster.pdf.errors import PdfError
 from deepcompress_dagster.pdf.messages import DocumentInfo
@@ -108,7 +107,7 @@ class Parser:
     ) -> None:
         self._settings = settings
         self._cache = cache or model_cache()
-        self._device = device.resolve_device(settings.device)
+        self._device = catalog.device_for(settings)
         self._workers = PdfClient(
             workers=self._render_workers(),
             timeout_s=settings.page_timeout_s,
@@ -326,10 +325,10 @@ class Parser:
         """The model's outputs; an item that it could not do has the error in its place."""
         predictor = self._predictor(task)
         device.reset_peak_memory(predictor.device)
-        with stop_when(self._interrupted):
+        with cancel_when(self._interrupted):
             try:
                 values = predictor.predict(batch)
-            except PartlyFailed as failure:
+            except PartialBatchError as failure:
                 values = failure.outcomes
         self.metrics.note_peak(stage, device.peak_memory(predictor.device))
         return [
@@ -385,7 +384,7 @@ class Parser:
         if catalog.checkpoint_for(self._settings, Task.FIGURE) is None:
             return outputs
         charts = [i for i, content in enumerate(known) if content.kind in (CHART, UNKNOWN)]
-        crops = [FigureCrop(batch[i].crop) for i in charts]
+        crops = [batch[i].crop for i in charts]
         read = self._predict(Task.FIGURE, stages.FIGURES, crops) if crops else []
         for i, output in zip(charts, read, strict=True):
             outputs[i] = _with_kind(output, known[i].kind)
@@ -401,7 +400,7 @@ def _with_kind(output: ModelOutput[Any] | ModelError, kind: str) -> ModelOutput[
 
 def _pixels(item: Any) -> float:
     """Cost of an item: the pixels of its image."""
-    image = getattr(item, "image", getattr(item, "crop", item))
+    image = getattr(item, "crop", item)
     return float(image.shape[0] * image.shape[1])
 
 

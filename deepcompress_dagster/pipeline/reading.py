@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
-from deepcompress_dagster.models.predictor import ReadText, TextCrop
+from deepcompress_dagster.models.predictor import ReadText
 from deepcompress_dagster.pipeline.blocks import Block
 from deepcompress_dagster.pipeline.layout import grown_areas, shows_a_document
 from deepcompress_dagster.pipeline.lines import (
@@ -84,7 +84,7 @@ def _read_page(
 ) -> Flow[list[Block]]:
     """Read the whole page; lines that no block owns become blocks of their own."""
     whole = page.view.whole
-    output = yield from page.calls.ask(TEXT, TextCrop(whole.pixels))
+    output = yield from page.calls.ask(TEXT, whole.pixels)
     if output is None:
         return list(doubtful)
     known = [line for block in trusted for line in block.lines]
@@ -145,7 +145,7 @@ def _read_regions(page: PageContext, doubtful: Sequence[Block]) -> Flow[list[Blo
     by_cell = [b for b in doubtful if b.label is Label.TABLE and not page.options.locates_lines]
     wanted = [block for block in doubtful if block not in by_cell]
     crops = [page.view.crop(block.bbox) for block in wanted]
-    outputs = yield from page.calls.ask_all(TEXT, [TextCrop(crop.pixels) for crop in crops])
+    outputs = yield from page.calls.ask_all(TEXT, [crop.pixels for crop in crops])
     blocks = by_cell
     for block, crop, output in zip(wanted, crops, outputs, strict=True):
         if output is not None:

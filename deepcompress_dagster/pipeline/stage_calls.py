@@ -16,8 +16,6 @@ from deepcompress_dagster.models.predictor import (
     Image,
     Orientation,
     ReadText,
-    TableCrop,
-    TextCrop,
 )
 from deepcompress_dagster.pdf.client import RenderedPage
 from deepcompress_dagster.pdf.errors import PdfError
@@ -76,9 +74,9 @@ class StageRef(Generic[In, Out]):
 RENDER = StageRef[PageJob, RenderedPage](stages.RENDER)
 ORIENTATION = StageRef[Image, ModelOutput[Orientation]](stages.ORIENTATION)
 LAYOUT = StageRef[Image, ModelOutput[list[Detection]]](stages.LAYOUT)
-TEXT = StageRef[TextCrop, ModelOutput[ReadText]](stages.TEXT)
+TEXT = StageRef[Image, ModelOutput[ReadText]](stages.TEXT)
 RULED_TABLES = StageRef[RuledTablesJob, list[FoundTable | None]](stages.RULED_TABLES)
-TABLES = StageRef[TableCrop, ModelOutput[CellGrid]](stages.TABLES)
+TABLES = StageRef[Image, ModelOutput[CellGrid]](stages.TABLES)
 FIGURES = StageRef[FigureJob, ModelOutput[FigureContent]](stages.FIGURES)
 
 

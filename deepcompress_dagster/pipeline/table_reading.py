@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from deepcompress_dagster.models.predictor import TableCrop, TextCrop
 from deepcompress_dagster.pipeline import tables
 from deepcompress_dagster.pipeline.blocks import Block, with_room
 from deepcompress_dagster.pipeline.joining import joined
@@ -60,7 +59,7 @@ def _ruled_grids(page: PageContext, wanted: Sequence[Block]) -> Flow[list[Grid |
 def _modelled_grids(page: PageContext, wanted: Sequence[Block]) -> Flow[list[Grid | None]]:
     """What the table model sees in each block, None where it fails."""
     crops = [page.view.crop(block.bbox) for block in wanted]
-    outputs = yield from page.calls.ask_all(TABLES, [TableCrop(crop.pixels) for crop in crops])
+    outputs = yield from page.calls.ask_all(TABLES, [crop.pixels for crop in crops])
     grids: list[Grid | None] = []
     for block, crop, output in zip(wanted, crops, outputs, strict=True):
         if output is None:
@@ -81,7 +80,7 @@ def _read_cells(page: PageContext, grid: Grid) -> Flow[Grid]:
         for i, cell in enumerate(grid.cells)
         if cell.bbox is not None and view.ink.share(cell.bbox) > BLANK
     }
-    crops = [TextCrop(view.crop(bbox, margin=0).pixels) for bbox in inked.values()]
+    crops = [view.crop(bbox, margin=0).pixels for bbox in inked.values()]
     outputs = yield from page.calls.ask_all(TEXT, crops)
     cells = list(grid.cells)
     for i, output in zip(inked, outputs, strict=True):

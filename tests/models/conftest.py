@@ -13,6 +13,7 @@ from deepcompress_dagster.models import registry
 from deepcompress_dagster.models.catalog import ModelSpec
 from deepcompress_dagster.models.predictor import Image, Predictor
 from deepcompress_dagster.models.registry import load_predictor
+from deepcompress_dagster.records import BBox
 
 Load = Callable[..., Predictor[Any, Any]]
 
@@ -70,3 +71,9 @@ def pictures() -> list[Image]:
 def blocks(random: np.random.Generator, height: int, width: int) -> Image:
     coarse = random.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
     return coarse.repeat(8, axis=0).repeat(8, axis=1)[:height, :width]
+
+
+def iou(one: BBox, other: BBox) -> float:
+    """Intersection over union."""
+    shared = one.intersection(other)
+    return shared / (one.area + other.area - shared)

@@ -8,22 +8,14 @@ import pytest
 
 from benchmarks.checkpoints import FAMILIES
 from deepcompress_dagster.models import registry
-from deepcompress_dagster.models.catalog import Task
-from deepcompress_dagster.models.detection import ObjectDetector
-from deepcompress_dagster.models.predictor import FigureCrop, Image, TableCrop, TextCrop
+from deepcompress_dagster.models.predictor import Image
+from deepcompress_dagster.models.shared.object_detector import ObjectDetector
 
 PIXELS = 1e-3
 SCORE = 1e-5
 
 DETECTORS = [name for name in FAMILIES if registry.FAMILIES[name].task in ("layout", "table")]
 WRITERS = [name for name in FAMILIES if name not in DETECTORS]
-
-ITEMS: dict[Task, Callable[[Image], Any]] = {
-    Task.LAYOUT: lambda image: image,
-    Task.TEXT: TextCrop,
-    Task.TABLE: TableCrop,
-    Task.FIGURE: FigureCrop,
-}
 
 
 def in_batches(call: Callable[[Sequence[Any]], list[Any]], items: Sequence[Any], size: int) -> Any:
@@ -61,11 +53,10 @@ def test_boxes_depend_on_the_image(model_type, load, pictures):
 @pytest.mark.parametrize("model_type", WRITERS)
 def test_text_is_the_same(model_type, size, load, pictures, alone_by_model):
     predictor = load(model_type, max_new_tokens=16, repetition_penalty=1.1)
-    items = [ITEMS[registry.FAMILIES[model_type].task](image) for image in pictures]
     if model_type not in alone_by_model:
-        alone_by_model[model_type] = in_batches(predictor.predict, items, 1)
+        alone_by_model[model_type] = in_batches(predictor.predict, pictures, 1)
     alone = alone_by_model[model_type]
-    assert in_batches(predictor.predict, items, size) == alone
+    assert in_batches(predictor.predict, pictures, size) == alone
     assert len({str(result) for result in alone}) > len(alone) // 2
 
 

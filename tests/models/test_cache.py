@@ -21,7 +21,6 @@ class Model:
 
     name = "test"
     device = "cpu"
-    max_batch = 1
 
     def __init__(self) -> None:
         self.layer = torch.nn.Linear(250, 1000, bias=False)

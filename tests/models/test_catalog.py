@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from deepcompress_dagster.models import catalog
 from deepcompress_dagster.models.catalog import (
@@ -14,12 +15,12 @@ from deepcompress_dagster.models.catalog import (
     PackageOrigin,
     Task,
     checkpoint_for,
+    device_for,
     identity,
     named_checkpoint,
     needed_checkpoints,
     spec_for,
 )
-from deepcompress_dagster.models.onnx_weights import save_checkpoint
 from deepcompress_dagster.models.predictor import MissingModelError, ModelError
 from deepcompress_dagster.settings import Profile, Settings
 
@@ -39,7 +40,8 @@ def settings(**values: object) -> Settings:
 
 def folder_with(path: Path, weights: np.ndarray) -> Path:
     path.mkdir(exist_ok=True)
-    save_checkpoint(path, {"model_type": "yolov8"}, {"w": weights})
+    (path / "config.json").write_text('{"model_type": "detr"}')
+    save_file({"w": weights}, path / "model.safetensors")
     return path
 
 
@@ -118,7 +120,7 @@ def test_identity_changes_with_the_checkpoint_and_not_with_device_or_batch_size(
     assert identity(settings(), Task.FIGURE) == "none"
 
 
-def test_identity_changes_when_a_converter_writes_something_else(
+def test_identity_changes_when_the_same_files_are_kept_in_another_form(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = identity(settings(), Task.LAYOUT)
@@ -126,7 +128,7 @@ def test_identity_changes_when_a_converter_writes_something_else(
     assert name is not None
     checkpoint = CHECKPOINTS[name]
     assert isinstance(checkpoint.origin, PackageOrigin)
-    newer = replace(checkpoint, origin=replace(checkpoint.origin, conversion=99))
+    newer = replace(checkpoint, origin=replace(checkpoint.origin, form=99))
     monkeypatch.setattr(catalog, "CHECKPOINTS", {**CHECKPOINTS, name: newer})
     assert identity(settings(), Task.LAYOUT) != before
 
@@ -154,11 +156,21 @@ def test_identity_of_a_folder_follows_its_weights(tmp_path: Path) -> None:
 
 
 def test_a_spec_has_resolved_names_and_the_options_that_are_set() -> None:
-    spec = spec_for(settings(layout_threshold=0.3), Task.LAYOUT)
+    chosen = settings(layout_threshold=0.3, model_threads=2, device="cuda", dtype="bfloat16")
+    spec = spec_for(chosen, Task.LAYOUT)
     assert spec is not None
-    assert (spec.device, spec.dtype) == ("cpu", "float32")
+    assert (spec.device, spec.dtype) == ("cpu", "float32"), "a graph runs on the CPU"
+    assert ("threads", 2) in spec.options
     assert ("threshold", 0.3) in spec.options
     default = spec_for(settings(), Task.LAYOUT)
     assert default is not None
     assert "threshold" not in dict(default.options)
     assert default.revision == "1.1.1"
+
+
+def test_the_device_is_the_cpu_unless_a_model_runs_on_torch(tmp_path: Path) -> None:
+    assert device_for(settings(device="cuda")) == "cpu"
+    on_torch = settings(layout=str(folder_with(tmp_path / "mine", np.zeros(3, np.float32))))
+    assert device_for(on_torch) == "cpu"
+    with pytest.raises(ModelError, match="cuda:99 is not available"):
+        device_for(on_torch.model_copy(update={"device": "cuda:99"}))

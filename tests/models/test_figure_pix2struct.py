@@ -1,7 +1,6 @@
 import pytest
 
 from deepcompress_dagster.models.figure.pix2struct import content_of
-from deepcompress_dagster.models.predictor import FigureCrop
 from deepcompress_dagster.records import ChartData
 
 
@@ -21,7 +20,6 @@ def test_a_linearised_table_becomes_columns_and_rows(text, columns, rows):
     content = content_of(text)
     assert content.data == ChartData(columns, rows)
     assert content.kind == "chart"
-    assert content.raw is None
 
 
 def test_a_table_of_words_is_no_chart():
@@ -43,7 +41,7 @@ def test_a_table_of_words_is_no_chart():
 def test_what_is_no_table_is_kept_as_written_without_columns(text):
     content = content_of(text)
     assert content.data == ChartData((), ((text,),))
-    assert content.raw == text
+    assert content.data == ChartData((), ((text,),))
     assert content.kind == "unknown"
 
 
@@ -59,7 +57,7 @@ def test_figures_of_every_size_are_asked_without_a_download(load, pictures, monk
     monkeypatch.setattr("transformers.utils.hub.cached_file", refuse)
     predictor = load("pix2struct", max_new_tokens=4)
     small = pictures[4][:1, :3]
-    assert len(predictor.predict([FigureCrop(small), FigureCrop(pictures[3])])) == 2
+    assert len(predictor.predict([small, pictures[3]])) == 2
 
 
 def test_the_question_is_drawn_above_the_figure(load, pictures):

@@ -4,9 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepcompress_dagster.models.layout.boxes import detections
 from deepcompress_dagster.models.predictor import Detection
+from deepcompress_dagster.models.shared.boxes import detections
 from deepcompress_dagster.records import BBox, Label
+from tests.models.conftest import iou
 
 LABELS = (Label.TEXT, Label.TABLE)
 
@@ -100,4 +101,4 @@ def test_the_order_of_the_candidates_does_not_matter(
         (region.score for region in kept), reverse=True
     )
     for index, region in enumerate(kept):
-        assert all(region.bbox.iou(other.bbox) <= 0.5 for other in kept[:index])
+        assert all(iou(region.bbox, other.bbox) <= 0.5 for other in kept[:index])

@@ -11,10 +11,11 @@ from torch import nn
 from transformers import AutoImageProcessor, AutoModelForObjectDetection, ResNetConfig
 
 from benchmarks.checkpoints import DOCLAYNET, HERON, build
-from deepcompress_dagster.models import pretrained
 from deepcompress_dagster.models.layout.detr import labels_of
 from deepcompress_dagster.models.predictor import ModelError
+from deepcompress_dagster.models.weights import pretrained
 from deepcompress_dagster.records import Label
+from tests.models.conftest import iou
 
 LAYOUTS = ("detr", "rt_detr", "rt_detr_v2")
 
@@ -90,7 +91,7 @@ def test_overlapping_regions_of_different_classes_are_one(load, pictures):
     everything = load("detr", threshold=0.0, overlap=1.0).predict(pictures[:1])[0]
     assert len(regions) < len(everything)
     pairs = [(a, b) for a in regions for b in regions if a is not b]
-    assert all(a.bbox.iou(b.bbox) <= 0.5 + 1e-6 for a, b in pairs)
+    assert all(iou(a.bbox, b.bbox) <= 0.5 + 1e-6 for a, b in pairs)
 
 
 def test_weights_that_are_not_numbers_are_an_error_that_names_the_model(tmp_path, load, pictures):

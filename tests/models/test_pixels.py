@@ -4,8 +4,8 @@ import torch
 from PIL import Image as PillowImage
 from transformers import AutoImageProcessor
 
-from deepcompress_dagster.models.pixels import Preprocessing, padded
 from deepcompress_dagster.models.predictor import ModelError
+from deepcompress_dagster.models.shared.preprocessing import Preprocessing, padded
 
 MODELS = ("detr", "rt_detr_v2", "table-transformer", "got_ocr2")
 

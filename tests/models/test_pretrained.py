@@ -9,13 +9,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForObjectDetection
 
 from benchmarks.checkpoints import FAMILIES, build
-from deepcompress_dagster.models import pretrained
 from deepcompress_dagster.models.cache import ModelCache
 from deepcompress_dagster.models.catalog import ModelSpec, Task, checkpoint_for, spec_for
 from deepcompress_dagster.models.device import weight_bytes
 from deepcompress_dagster.models.predictor import MissingModelError, ModelError
 from deepcompress_dagster.models.registry import FAMILIES as KNOWN
 from deepcompress_dagster.models.registry import expected_bytes, load_predictor
+from deepcompress_dagster.models.weights import pretrained
 from deepcompress_dagster.settings import load_settings
 
 

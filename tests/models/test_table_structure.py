@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.checkpoints import DOCLAYNET, build
-from deepcompress_dagster.models.detection import Candidates
-from deepcompress_dagster.models.predictor import ModelError, TableCrop
+from deepcompress_dagster.models.predictor import ModelError
+from deepcompress_dagster.models.shared.object_detector import Candidates
 from deepcompress_dagster.models.table.structure import (
     COLUMN,
     HEADER,
@@ -131,7 +131,7 @@ def test_what_the_model_finds_becomes_a_grid_in_pixels_of_the_crop(load, monkeyp
     shifted[6:] += 5
     seen = Candidates(shifted, scores)
     monkeypatch.setattr(predictor._detector, "candidates", lambda images, name: [seen])
-    (grid,) = predictor.predict([TableCrop(np.zeros((30, 90, 3), np.uint8))])
+    (grid,) = predictor.predict([np.zeros((30, 90, 3), np.uint8)])
     assert grid == grid_of({ROW: ROWS, COLUMN: COLUMNS})
 
 

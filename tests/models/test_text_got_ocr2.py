@@ -5,22 +5,22 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.checkpoints import build
-from deepcompress_dagster.models.generation import LONGEST_PERIOD, RUNAWAY_TOKENS, repeats
-from deepcompress_dagster.models.predictor import ModelError, PartlyFailed, ReadText, TextCrop
-from deepcompress_dagster.models.stopping import stop_when
+from deepcompress_dagster.models.cancellation import cancel_when
+from deepcompress_dagster.models.predictor import ModelError, PartialBatchError, ReadText
+from deepcompress_dagster.models.shared.generation import LONGEST_PERIOD, RUNAWAY_TOKENS, repeats
 from tests.taught_checkpoints import reader
 
 
 def outcomes(predictor, pictures):
     try:
-        return predictor.predict([TextCrop(picture) for picture in pictures])
-    except PartlyFailed as failure:
+        return predictor.predict(pictures)
+    except PartialBatchError as failure:
         return failure.outcomes
 
 
 def test_lines_share_the_height_of_the_crop_and_have_a_confidence(load, pictures):
     for picture in pictures:
-        (read,) = load("got_ocr2", max_new_tokens=24).predict([TextCrop(picture)])
+        (read,) = load("got_ocr2", max_new_tokens=24).predict([picture])
         height, width = picture.shape[:2]
         boxes = [line.bbox for line in read.lines]
         assert [box.y0 for box in boxes[1:]] == [box.y1 for box in boxes[:-1]]
@@ -31,7 +31,7 @@ def test_lines_share_the_height_of_the_crop_and_have_a_confidence(load, pictures
 
 def test_the_confidence_is_the_mean_probability_that_the_model_gives_its_text(load, pictures):
     predictor = load("got_ocr2", max_new_tokens=5)
-    (read,) = predictor.predict([TextCrop(pictures[0])])
+    (read,) = predictor.predict([pictures[0]])
     tokens = torch.tensor([predictor._prompt])
     pixels = predictor._preprocessing.fitted(pictures[0], "cpu")[None]
     likelihood = 0.0
@@ -122,7 +122,7 @@ def test_at_its_time_limit_a_batch_ends(load, pictures):
 def test_a_cancelled_run_ends_the_batch(load, pictures):
     event = threading.Event()
     event.set()
-    with stop_when(event):
+    with cancel_when(event):
         found = outcomes(load("got_ocr2", max_new_tokens=4000), pictures[:2])
     assert all("cancelled" in str(outcome) for outcome in found)
     assert isinstance(outcomes(load("got_ocr2", max_new_tokens=4), pictures[:1])[0], ReadText)

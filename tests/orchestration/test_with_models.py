@@ -1,5 +1,8 @@
 """The real parser under Dagster: a small PDF that this test writes, on the embedded models."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,3 +130,39 @@ def test_a_run_that_cannot_start_fails_with_what_to_do_and_no_traceback(
         assert hint[lacking] in (failure.description or "")
         assert event.step_failure_data.error
         assert event.step_failure_data.error.cause is None
+
+
+PROCESS = """
+import sys
+from deepcompress_dagster.cli import main
+sys.argv = ["deepcompress", "process", sys.argv[1]]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("loaded:", *sorted({"torch", "transformers", "onnxruntime"} & set(sys.modules)))
+"""
+
+
+def test_a_scan_is_processed_without_torch_and_transformers(tmp_path: Path) -> None:
+    write_report(tmp_path / "report.pdf")
+    scan = pymupdf.open()
+    with pymupdf.open(tmp_path / "report.pdf") as report:
+        image = report[1].get_pixmap(dpi=120).tobytes("png")
+    scan.new_page().insert_image((0, 0, 595, 842), stream=image)
+    scan.save(tmp_path / "scan.pdf")
+    data = {"DEEPCOMPRESS_DATA_DIR": str(tmp_path / "data"), "DEEPCOMPRESS_DEVICE": "auto"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROCESS, str(tmp_path / "scan.pdf")],
+        env={**os.environ, **data},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded: onnxruntime"
+    with Warehouse(tmp_path / "data").reader() as reader:
+        (text,) = reader.sql("select string_agg(content) from text").fetchall()[0]
+        tables = reader.sql("select model from tables").fetchall()
+    assert "the river bends to the south" in text
+    assert len(tables) == 1

@@ -13,16 +13,15 @@ import numpy as np
 from PIL import ImageFont
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from deepcompress_dagster.models import pretrained
 from deepcompress_dagster.models.device import CPU
-from deepcompress_dagster.models.generation import Decoding, generate, usable
 from deepcompress_dagster.models.predictor import (
     FigureContent,
-    FigureCrop,
     Image,
     ModelError,
-    PartlyFailed,
+    PartialBatchError,
 )
+from deepcompress_dagster.models.shared.generation import Decoding, generate, usable
+from deepcompress_dagster.models.weights import pretrained
 from deepcompress_dagster.records import ChartData
 from deepcompress_dagster.settings import Attention
 
@@ -31,8 +30,6 @@ UNKNOWN = "unknown"
 
 QUESTION = "Generate underlying data table of the figure below:"
 """What DePlot was trained to be asked; it is drawn above the figure."""
-
-FIGURES_PER_BATCH = 64
 
 _FONT_SIZE = 36
 _NEW_LINE = re.compile(r"<0x0A>|\n")
@@ -48,7 +45,6 @@ class Pix2StructPredictor:
     ) -> None:
         self.name = name
         self.device = device
-        self.max_batch = 1 if device == CPU else FIGURES_PER_BATCH
         self._module = module
         self._decoding = decoding
         self._images = processor.image_processor
@@ -79,19 +75,15 @@ class Pix2StructPredictor:
         )
         return cls(module, processor, name=folder.name, device=device, decoding=Decoding(**limits))
 
-    def cost(self, item: FigureCrop) -> float:
-        """The same for every figure: each becomes the same number of patches."""
-        return 1.0
-
-    def predict(self, batch: Sequence[FigureCrop]) -> list[FigureContent]:
+    def predict(self, batch: Sequence[Image]) -> list[FigureContent]:
         """The table in each figure; what is no table is kept as it was written.
 
-        Raises PartlyFailed when some texts must not be used.
+        Raises PartialBatchError when some texts must not be used.
         """
         if not batch:
             return []
         encoded = self._images(
-            [self._asked(crop.image) for crop in batch], is_vqa=False, return_tensors="pt"
+            [self._asked(image) for image in batch], is_vqa=False, return_tensors="pt"
         )
         inputs = {
             "flattened_patches": encoded["flattened_patches"].to(
@@ -107,7 +99,7 @@ class Pix2StructPredictor:
             pad=self._tokenizer.pad_token_id,
             ends={self._tokenizer.eos_token_id},
         )
-        return PartlyFailed.unless_whole(
+        return PartialBatchError.raise_if_any(
             text
             if isinstance(text, ModelError)
             else content_of(self._tokenizer.decode(list(text.tokens), skip_special_tokens=True))
@@ -135,8 +127,8 @@ def content_of(text: str) -> FigureContent:
     """A chart with its numbers; or, where ``text`` is no table, the text itself.
 
     A table has a row of names and rows of as many values, two or more; it is a chart's when most
-    values are numbers. Text that is none is kept in ``raw`` and, as the one value of a row without
-    columns, in ``data``.
+    values are numbers. Text that is none is kept in ``data``, as the one value of a row without
+    columns.
     """
     rows = [[cell.strip() for cell in line.split("|")] for line in _NEW_LINE.split(text)]
     rows = [row for row in rows if any(row)]
@@ -145,7 +137,7 @@ def content_of(text: str) -> FigureContent:
     width = len(rows[0]) if rows else 0
     if len(rows) < 2 or width < 2 or any(len(row) != width for row in rows):
         raw = text.strip()
-        return FigureContent(UNKNOWN, ChartData((), ((raw,),)) if raw else None, raw)
+        return FigureContent(UNKNOWN, ChartData((), ((raw,),)) if raw else None)
     values = [cell for row in rows[1:] for cell in row[1:]]
     numbers = sum(_NUMBER.search(value) is not None for value in values)
     kind = CHART if 2 * numbers > len(values) else UNKNOWN

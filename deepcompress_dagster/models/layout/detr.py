@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from deepcompress_dagster.models.detection import Candidates, ObjectDetector
 from deepcompress_dagster.models.device import CPU
-from deepcompress_dagster.models.layout.boxes import detections
 from deepcompress_dagster.models.predictor import Detection, Image, ModelError
+from deepcompress_dagster.models.shared.boxes import detections
+from deepcompress_dagster.models.shared.object_detector import Candidates, ObjectDetector
 from deepcompress_dagster.records import Label
 from deepcompress_dagster.settings import Attention
 
@@ -21,7 +21,6 @@ DEFAULT_OVERLAP = 0.5
 DEFAULT_THRESHOLDS: Mapping[str, float] = {"detr": 0.4, "rt_detr": 0.3, "rt_detr_v2": 0.3}
 """By model type: what the card of cmarkea/detr-layout-detection and docling take."""
 
-PAGES_PER_BATCH = 64
 CANVAS_STEP = 32
 """Sides of what DETR sees are multiples of this: its backbone halves the image five times."""
 
@@ -69,7 +68,6 @@ class DetrPredictor:
     ) -> None:
         self.name = name
         self.device = detector.device
-        self.max_batch = 1 if detector.device == CPU else PAGES_PER_BATCH
         self.threshold = threshold
         self.overlap = overlap
         self._detector = detector
@@ -99,11 +97,6 @@ class DetrPredictor:
             threshold = DEFAULT_THRESHOLDS[detector.module.config.model_type]
         overlap = DEFAULT_OVERLAP if overlap is None else overlap
         return cls(detector, name=folder.name, threshold=threshold, overlap=overlap)
-
-    def cost(self, item: Image) -> float:
-        """Pixels that the network sees."""
-        height, width = self._detector.canvas(item)
-        return float(height * width)
 
     def predict(self, batch: Sequence[Image]) -> list[list[Detection]]:
         """Regions of each page image, the best first, boxes in its pixels."""

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepcompress_dagster.models.detection import Candidates, ObjectDetector
 from deepcompress_dagster.models.device import CPU
-from deepcompress_dagster.models.predictor import CellGrid, Image, ModelError, TableCrop
+from deepcompress_dagster.models.predictor import CellGrid, Image, ModelError
+from deepcompress_dagster.models.shared.object_detector import Candidates, ObjectDetector
 from deepcompress_dagster.models.table.structure import (
     COLUMN,
     HEADER,
@@ -30,8 +30,6 @@ CANVAS_STEP = 256
 """Sides of what the model sees are multiples of this, so that tables of many shapes share a
 batch; padding is part of its training."""
 
-CROPS_PER_BATCH = 64
-
 _PARTS = frozenset({TABLE, ROW, COLUMN, HEADER, PROJECTED_HEADER, SPANNING_CELL})
 
 
@@ -48,7 +46,6 @@ class TableTransformerPredictor:
             )
         self.name = name
         self.device = detector.device
-        self.max_batch = 1 if detector.device == CPU else CROPS_PER_BATCH
         self._detector = detector
         # Named here as well, so that the cache finds the weights that it accounts for.
         self._module = detector.module
@@ -68,15 +65,10 @@ class TableTransformerPredictor:
         )
         return cls(detector, name=folder.name)
 
-    def cost(self, item: TableCrop) -> float:
-        """Pixels that the network sees."""
-        height, width = self._detector.canvas(item.image)
-        return float(height * width)
-
-    def predict(self, batch: Sequence[TableCrop]) -> list[CellGrid]:
+    def predict(self, batch: Sequence[Image]) -> list[CellGrid]:
         """One grid per crop, with boxes in pixels of the crop; no cells where no table is seen."""
-        found = self._detector.candidates([crop.image for crop in batch], self.name)
-        return [self._grid(crop.image, own) for crop, own in zip(batch, found, strict=True)]
+        found = self._detector.candidates(batch, self.name)
+        return [self._grid(image, own) for image, own in zip(batch, found, strict=True)]
 
     def _grid(self, image: Image, found: Candidates) -> CellGrid:
         height, width = image.shape[:2]

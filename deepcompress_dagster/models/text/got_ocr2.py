@@ -11,21 +11,18 @@ import numpy as np
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from deepcompress_dagster.models import pretrained
 from deepcompress_dagster.models.device import CPU
-from deepcompress_dagster.models.generation import Decoding, Written, generate, usable
-from deepcompress_dagster.models.pixels import Preprocessing
 from deepcompress_dagster.models.predictor import (
     Image,
     ModelError,
-    PartlyFailed,
+    PartialBatchError,
     ReadText,
-    TextCrop,
 )
+from deepcompress_dagster.models.shared.generation import Decoding, Written, generate, usable
+from deepcompress_dagster.models.shared.preprocessing import Preprocessing
+from deepcompress_dagster.models.weights import pretrained
 from deepcompress_dagster.records import BBox, TextLine
 from deepcompress_dagster.settings import Attention, OcrMode
-
-CROPS_PER_BATCH = 64
 
 NECK_STRIDE = 4
 """Patches of the image along one side of a token: two convolutions, each of stride 2."""
@@ -46,7 +43,6 @@ class GotOcr2Predictor:
     ) -> None:
         self.name = name
         self.device = device
-        self.max_batch = 1 if device == CPU else CROPS_PER_BATCH
         self._module = module
         self._decoding = decoding
         self._preprocessing = Preprocessing.of(processor.image_processor)
@@ -89,21 +85,15 @@ class GotOcr2Predictor:
             formatted=ocr_mode == OcrMode.LARGE,
         )
 
-    def cost(self, item: TextCrop) -> float:
-        """Pixels of the crop, to which the length of what it says is about proportional."""
-        return float(item.image.shape[0] * item.image.shape[1])
-
-    def predict(self, batch: Sequence[TextCrop]) -> list[ReadText]:
+    def predict(self, batch: Sequence[Image]) -> list[ReadText]:
         """The lines of each crop, top to bottom.
 
-        Raises PartlyFailed when some texts must not be used: they repeat themselves without end,
-        took too long, or are no numbers.
+        Raises PartialBatchError when some texts must not be used: they repeat themselves without
+        end, took too long, or are no numbers.
         """
         if not batch:
             return []
-        pixels = torch.stack(
-            [self._preprocessing.fitted(crop.image, self.device) for crop in batch]
-        )
+        pixels = torch.stack([self._preprocessing.fitted(image, self.device) for image in batch])
         prompt = torch.tensor([self._prompt] * len(batch), device=self.device)
         inputs = {
             "input_ids": prompt,
@@ -118,9 +108,9 @@ class GotOcr2Predictor:
             pad=self._tokenizer.pad_token_id,
             ends=self._ends,
         )
-        return PartlyFailed.unless_whole(
-            text if isinstance(text, ModelError) else self._read(crop.image, text)
-            for crop, text in zip(batch, usable(self.name, written), strict=True)
+        return PartialBatchError.raise_if_any(
+            text if isinstance(text, ModelError) else self._read(image, text)
+            for image, text in zip(batch, usable(self.name, written), strict=True)
         )
 
     def _read(self, image: Image, written: Written) -> ReadText:

@@ -119,8 +119,9 @@ def wait_after(failures: int) -> float:
 
 def missing_models(settings: Settings) -> str | None:
     """Which models a run would fail without, and how to get them; None when all are here."""
-    from deepcompress_dagster.models import catalog, store
+    from deepcompress_dagster.models import catalog
     from deepcompress_dagster.models.predictor import ModelError
+    from deepcompress_dagster.models.weights import store
 
     if settings.allow_download:
         return None

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 _local = threading.local()
 
 
-class Interrupted(RuntimeError):
+class Cancelled(RuntimeError):
     """A model ended early because nobody wants its result."""
 
 
 @contextmanager
-def stop_when(event: threading.Event) -> Iterator[None]:
+def cancel_when(event: threading.Event) -> Iterator[None]:
     """While this lasts, models called from this thread end early once ``event`` is set."""
     before = getattr(_local, "event", None)
     _local.event = event
@@ -22,13 +22,13 @@ def stop_when(event: threading.Event) -> Iterator[None]:
         _local.event = before
 
 
-def is_wanted() -> bool:
+def is_requested() -> bool:
     """Whether a model called from this thread should end now."""
     event: threading.Event | None = getattr(_local, "event", None)
     return event is not None and event.is_set()
 
 
 def check() -> None:
-    """Raise Interrupted if a model called from this thread should end now."""
-    if is_wanted():
-        raise Interrupted("the model was told to end")
+    """Raise Cancelled if a model called from this thread should end now."""
+    if is_requested():
+        raise Cancelled("the model was told to end")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, StoppingCriteria
 
-from deepcompress_dagster.models import stopping
+from deepcompress_dagster.models import cancellation
 from deepcompress_dagster.models.predictor import ModelError
 
 RUNAWAY_TOKENS = 128
@@ -149,7 +149,7 @@ class _Stop(StoppingCriteria):  # type: ignore[misc]
     def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
         done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
         steps = input_ids.shape[1] - self._prompt
-        if stopping.is_wanted():
+        if cancellation.is_requested():
             return self._give_up(input_ids, "nothing: the run was cancelled")
         if time.monotonic() >= self._deadline:
             return self._give_up(input_ids, f"on after {self._limit_s:g} s, its time limit")

@@ -1,6 +1,6 @@
 """Where a checkpoint's files are on this machine, and whether they are what they should be.
 
-A converted package is a folder ``models_dir/<name>`` with a manifest of its files' hashes. Hub
+A package is a folder ``models_dir/<name>`` with a manifest of its files' hashes. Hub
 checkpoints live in the cache of huggingface_hub.
 """
 
@@ -12,14 +12,16 @@ from typing import Any
 
 from deepcompress_dagster.models.catalog import (
     Checkpoint,
+    Engine,
     FolderOrigin,
     HubOrigin,
     PackageOrigin,
+    engine_of,
     folder_fingerprint,
 )
-from deepcompress_dagster.models.onnx_weights import CONFIG_NAME
 from deepcompress_dagster.models.predictor import MissingModelError, ModelError
 
+CONFIG_NAME = "config.json"
 MANIFEST_NAME = "manifest.json"
 
 HUB_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.tiktoken")
@@ -28,12 +30,12 @@ HUB_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.tik
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a converted folder was made from, and the sha256 of each of its files."""
+    """What a folder was made from, in which form, and the sha256 of each of its files."""
 
     name: str
     package: str
     version: str
-    conversion: int
+    form: int
     members: dict[str, str]
     files: dict[str, str]
 
@@ -48,14 +50,20 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def write_config(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write the config.json that says which family reads the folder."""
+    text = json.dumps({"model_type": checkpoint.model_type}) + "\n"
+    (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
+
+
 def write_manifest(folder: Path, checkpoint: Checkpoint, origin: PackageOrigin) -> None:
-    """Write the manifest of a folder that holds a finished conversion."""
+    """Write the manifest of a folder that holds all other files."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     manifest = Manifest(
         name=checkpoint.name,
         package=origin.package,
         version=origin.version,
-        conversion=origin.conversion,
+        form=origin.form,
         members={member.path: member.sha256 for member in origin.members},
         files={path.relative_to(folder).as_posix(): sha256_file(path) for path in files},
     )
@@ -63,14 +71,14 @@ def write_manifest(folder: Path, checkpoint: Checkpoint, origin: PackageOrigin) 
     (folder / MANIFEST_NAME).write_text(text, encoding="utf-8")
 
 
-def is_converted(folder: Path, origin: PackageOrigin) -> bool:
-    """Whether ``folder`` holds, unharmed, what ``origin`` converts to."""
+def is_whole(folder: Path, origin: PackageOrigin) -> bool:
+    """Whether ``folder`` holds, unharmed and in today's form, what ``origin`` names."""
     try:
         manifest = Manifest(**json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return False
     members = {member.path: member.sha256 for member in origin.members}
-    if (manifest.conversion, manifest.members) != (origin.conversion, members):
+    if (manifest.form, manifest.members) != (origin.form, members):
         return False
     return bool(manifest.files) and all(
         (folder / name).is_file() and sha256_file(folder / name) == digest
@@ -88,13 +96,14 @@ def locate(checkpoint: Checkpoint, models_dir: Path, *, allow_download: bool = F
     origin = checkpoint.origin
     if isinstance(origin, PackageOrigin):
         folder = models_dir.expanduser() / checkpoint.name
-        if not is_converted(folder, origin):
+        if not is_whole(folder, origin):
             state = "damaged or out of date" if folder.is_dir() else "missing"
             raise _missing(checkpoint, f"{state} in {folder.parent}")
         return folder
     if isinstance(origin, HubOrigin):
         return hub_snapshot(checkpoint, origin, allow_download=allow_download)
-    _require_safetensors(checkpoint, origin.folder)
+    if engine_of(checkpoint) is Engine.TORCH:
+        _require_safetensors(checkpoint, origin.folder)
     return origin.folder
 
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
-from deepcompress_dagster.models import pretrained
-from deepcompress_dagster.models.pixels import Preprocessing, padded
 from deepcompress_dagster.models.predictor import Image, ModelError
+from deepcompress_dagster.models.shared.preprocessing import Preprocessing, padded
+from deepcompress_dagster.models.weights import pretrained
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 

@@ -1,0 +1,137 @@
+"""PP-OCR as transformers saves it, on torch: for an accelerator.
+
+Any pair of a detector and a recogniser of the family, the detector in ``det`` and the recogniser,
+with the list of its characters, in ``rec``.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForObjectDetection, AutoModelForTextRecognition
+
+from deepcompress_dagster.models.device import CPU
+from deepcompress_dagster.models.onnx_graph import Array, Floats
+from deepcompress_dagster.models.predictor import ModelError
+from deepcompress_dagster.models.text.ctc import first_steps
+from deepcompress_dagster.models.text.ppocr import PPOCRPredictor, Spelled
+from deepcompress_dagster.models.weights import pretrained
+from deepcompress_dagster.models.weights.store import LINE_READER
+from deepcompress_dagster.settings import Attention
+
+DETECTOR, RECOGNISER = LINE_READER
+
+PROCESSING_NAME = "preprocessor_config.json"
+
+LINES_PER_BATCH = 32
+"""On an accelerator; on a CPU lines are read one by one, which is faster there."""
+
+_BLUE_FIRST = "PPOCRV6"
+"""Recognisers whose processor turns red, green, blue round; that of the fifth version does not."""
+
+
+class TorchNetworks:
+    """A detector and a recogniser of transformers."""
+
+    def __init__(
+        self,
+        detector: nn.Module,
+        recogniser: Any,
+        characters: Sequence[str],
+        *,
+        device: str,
+        blue_first: bool,
+    ) -> None:
+        self.device = device
+        self.lines_per_batch = 1 if device == CPU else LINES_PER_BATCH
+        self.characters = characters
+        self.blue_first = blue_first
+        self._detector = detector
+        self._recogniser = recogniser
+        self._dtype = next(detector.parameters()).dtype
+
+    def probability(self, page: Floats) -> Floats:
+        with torch.inference_mode():
+            output = self._detector(self._uploaded(page)).last_hidden_state
+        found: Floats = output[0, 0].float().cpu().numpy()
+        return found
+
+    def spell(self, lines: Floats) -> list[Spelled]:
+        with torch.inference_mode():
+            logits = _logits(self._recogniser, self._uploaded(lines))
+            classes = logits.argmax(-1).cpu().numpy()
+            steps = [first_steps(row) for row in classes]
+            sure = _probabilities(logits, steps)
+        return [Spelled(*row) for row in zip(classes, steps, sure, strict=True)]
+
+    def _uploaded(self, pixels: Floats) -> Tensor:
+        return torch.from_numpy(pixels).to(self.device, self._dtype)
+
+
+class PPOCRTorchPredictor(PPOCRPredictor):
+    """Reads crops with two checkpoints of transformers."""
+
+    def __init__(self, networks: TorchNetworks, *, name: str) -> None:
+        super().__init__(networks, name=name)
+        # Named here as well, so that the cache finds the weights that it accounts for.
+        self._modules = [networks._detector, networks._recogniser]
+
+    @classmethod
+    def from_folder(cls, folder: Path, device: str, dtype: str) -> "PPOCRTorchPredictor":
+        """The predictor of a folder. Raises ModelError when it does not hold the two."""
+
+        def load(part: str, auto: Any) -> nn.Module:
+            config = pretrained.load_config(folder / part)
+            module: nn.Module = pretrained.load_model(
+                folder / part, auto, config, device=device, dtype=dtype, attention=Attention.AUTO
+            )
+            return module
+
+        processing = _processing(folder / RECOGNISER)
+        networks = TorchNetworks(
+            load(DETECTOR, AutoModelForObjectDetection),
+            load(RECOGNISER, AutoModelForTextRecognition),
+            processing["character_list"],
+            device=device,
+            blue_first=processing.get("image_processor_type", "").startswith(_BLUE_FIRST),
+        )
+        return cls(networks, name=folder.name)
+
+
+def _logits(recogniser: Any, pixels: Tensor) -> Tensor:
+    """What the recogniser says before the softmax, or what has the same softmax; float32."""
+    head = recogniser.head
+    if hasattr(head, "encoder") and hasattr(head, "head"):
+        features = recogniser.model(pixels).last_hidden_state
+        plain: Tensor = head.head(head.encoder(features).last_hidden_state).float()
+        return plain
+    written: Tensor = recogniser(pixels).last_hidden_state.float()
+    return written.clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
+def _processing(folder: Path) -> dict[str, Any]:
+    """The preprocessor_config.json of a recogniser. Raises ModelError when it lists no text."""
+    path = folder / PROCESSING_NAME
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not found.get("character_list"):
+            raise ValueError("it has no character_list")
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} does not say which characters are read: {error}") from error
+    return found
+
+
+def _probabilities(logits: Tensor, steps: Sequence[Array]) -> list[Floats]:
+    """The highest probability at the given steps of each line.
+
+    A softmax over 18710 classes takes a tenth of a line's time, and few steps need it.
+    """
+    length = logits.shape[1]
+    rows = np.concatenate([i * length + own for i, own in enumerate(steps)])
+    chosen = logits.flatten(0, 1)[torch.from_numpy(rows).to(logits.device)]
+    sure = (chosen.amax(-1) - chosen.logsumexp(-1)).exp().cpu().numpy()
+    return np.split(sure, np.cumsum([len(own) for own in steps])[:-1])
