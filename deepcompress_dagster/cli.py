@@ -25,7 +25,7 @@ from deepcompress_dagster.warehouse import Format
 if TYPE_CHECKING:
     import dagster as dg
 
-    from deepcompress_dagster.orchestration.execution.executor import Progress as RunProgress
+    from deepcompress_dagster.orchestration.execution.executor import RunProgress
     from deepcompress_dagster.orchestration.ingest import RunOutcome
     from deepcompress_dagster.warehouse import Warehouse
 
@@ -329,7 +329,7 @@ def _clear_errors() -> Iterator[None]:
     except Exception as error:
         from deepcompress_dagster.orchestration import disk
 
-        reason = disk.explanation(error) or disk.refusal(error)
+        reason = disk.disk_reason(error) or disk.permission_reason(error)
         if reason is None and not isinstance(error, OSError):
             raise
         reason = reason or str(error)
@@ -348,7 +348,7 @@ def _workplace(
     from deepcompress_dagster.orchestration import disk, server
 
     settings = load_settings()
-    if will_write and (problem := disk.trouble(settings)):
+    if will_write and (problem := disk.blocked_reason(settings)):
         raise UsageError(problem)
     logging.getLogger("dagster").setLevel(logging.ERROR)
     with server.open_instance(settings) as instance:

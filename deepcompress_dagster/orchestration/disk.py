@@ -28,7 +28,7 @@ class NoRoomError(RuntimeError):
     """Too little room is left on the disk; the message says where and what to do."""
 
 
-def trouble(settings: Settings) -> str | None:
+def blocked_reason(settings: Settings) -> str | None:
     """Why nothing may be written to the data folder now, and what to do; None where it may."""
     folder = _existing(settings.data_dir)
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -48,7 +48,7 @@ def trouble(settings: Settings) -> str | None:
 
 def require_room(settings: Settings) -> None:
     """Raises NoRoomError where nothing may be written to the data folder now."""
-    if problem := trouble(settings):
+    if problem := blocked_reason(settings):
         raise NoRoomError(problem)
 
 
@@ -64,7 +64,7 @@ def needed_mb(settings: Settings) -> int:
     return settings.min_free_mb + size // MEGABYTE
 
 
-def explanation(error: BaseException) -> str | None:
+def disk_reason(error: BaseException) -> str | None:
     """What an error says of the disk; None where it has another reason."""
     for cause in _chain(error):
         if isinstance(cause, DiskError | NoRoomError):
@@ -78,7 +78,7 @@ def explanation(error: BaseException) -> str | None:
     return None
 
 
-def refusal(error: BaseException) -> str | None:
+def permission_reason(error: BaseException) -> str | None:
     """Which permission is missing; None where the error has another reason.
 
     Unlike a full disk it is not waited for: runs that end by it count as attempts.

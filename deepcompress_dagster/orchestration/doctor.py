@@ -106,7 +106,7 @@ def _folders(settings: Settings) -> Iterator[Finding]:
         None if readable else "create it, mount it, or name another with DEEPCOMPRESS_INBOX",
     )
     state = f"{data}, {disk.free_mb(data)} MB free, {disk.needed_mb(settings)} MB kept free"
-    yield Finding("data folder", state, disk.trouble(settings))
+    yield Finding("data folder", state, disk.blocked_reason(settings))
     kind = file_system(data)
     yield Finding(
         "file system",

@@ -1,4 +1,4 @@
-"""The watched folder: which files in it are PDFs that have come to rest. Knows no Dagster.
+"""The watched folder: which files in it are PDFs that do not change any more. Knows no Dagster.
 
 A tick that runs out of time stops at a file and the next one goes on behind it, so files are
 visited in one fixed order: by the parts of their path below the folder.
@@ -28,7 +28,7 @@ FIRST_WAIT_S = 30.0
 LONGEST_WAIT_S = 3600.0
 """An unreadable file is tried again after 30 s, then after twice as long each time, up to 1 h."""
 
-_Order = tuple[str, ...]
+_Parts = tuple[str, ...]
 
 
 @dataclass
@@ -63,7 +63,7 @@ def is_pdf_name(name: str) -> bool:
     return name.lower().endswith(".pdf") and not name.startswith(TEMPORARY_BEGINNINGS)
 
 
-def is_settled(stat: os.stat_result, settle_s: float, now: float) -> bool:
+def is_stable(stat: os.stat_result, settle_s: float, now: float) -> bool:
     """Whether a file has not changed for ``settle_s``.
 
     Its status time counts as well as its own: copying programs set the latter back when they are
@@ -76,7 +76,7 @@ def is_settled(stat: os.stat_result, settle_s: float, now: float) -> bool:
 def pdfs(
     folder: Path, *, settle_s: float, after: str = "", now: float | None = None
 ) -> Iterator[tuple["FileStat", bool]]:
-    """The PDFs under ``folder`` in order, those behind ``after`` only, and whether each is settled.
+    """The PDFs under ``folder`` in order, those behind ``after`` only, and whether each is stable.
 
     ``after`` is a path relative to the folder. Links are followed, each folder is entered once.
     What cannot be listed or examined is logged and left out.
@@ -90,11 +90,11 @@ def pdfs(
         except OSError as error:
             logger.warning("cannot examine %s: %s", path, error.strerror)
             continue
-        yield FileStat.of(path, stat), is_settled(stat, settle_s, moment)
+        yield FileStat.of(path, stat), is_stable(stat, settle_s, moment)
 
 
 def _walk(
-    folder: Path, order: _Order, after: _Order, entered: set[tuple[int, int]]
+    folder: Path, order: _Parts, after: _Parts, entered: set[tuple[int, int]]
 ) -> Iterator[Path]:
     try:
         stat = folder.stat()

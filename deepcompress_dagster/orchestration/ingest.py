@@ -15,9 +15,9 @@ from deepcompress_dagster.orchestration import run_records
 from deepcompress_dagster.orchestration.defs import jobs
 from deepcompress_dagster.orchestration.defs.assets import FAILED_DOCUMENTS, progress_listener
 from deepcompress_dagster.orchestration.execution import events
-from deepcompress_dagster.orchestration.execution.executor import Progress
+from deepcompress_dagster.orchestration.execution.executor import RunProgress
 from deepcompress_dagster.orchestration.execution.reporting import report_unreported
-from deepcompress_dagster.orchestration.partitions import NAME, chunks, missing_partitions
+from deepcompress_dagster.orchestration.partitions import NAME, batches, missing_partitions
 from deepcompress_dagster.records import ASSETS, DocumentStatus
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def materialize_documents(
     documents_per_run: int = 100,
     skip_unchanged: bool = True,
     run_tags: Mapping[str, str] | None = None,
-    listen: Callable[[Progress], None] | None = None,
+    listen: Callable[[RunProgress], None] | None = None,
 ) -> RunOutcome:
     """Materialise ``selection`` of the documents now, in this process, in runs of some documents.
 
@@ -92,17 +92,17 @@ def materialize_documents(
     instance.add_dynamic_partitions(NAME, missing_partitions(instance, document_ids))
     partitions = instance.get_dynamic_partitions(NAME)
     place = {name: position for position, name in enumerate(partitions)}
-    for lot in chunks(sorted(document_ids, key=place.__getitem__), documents_per_run):
+    for batch in batches(sorted(document_ids, key=place.__getitem__), documents_per_run):
         token = progress_listener.set(listen) if listen else None
         try:
             result = definitions.resolve_job_def(run_records.JOB_NAME).execute_in_process(
                 run_config={
-                    **jobs.run_config(lot, pages=pages, skip_unchanged=skip_unchanged),
+                    **jobs.run_config(batch, pages=pages, skip_unchanged=skip_unchanged),
                     **_QUIET,
                 },
                 instance=instance,
                 asset_selection=[dg.AssetKey(asset) for asset in ASSETS if asset in selection],
-                tags={**(run_tags or {}), **jobs.run_tags(lot, partitions)},
+                tags={**(run_tags or {}), **jobs.run_tags(batch, partitions)},
                 raise_on_error=False,
             )
         finally:
@@ -148,12 +148,12 @@ def retry_failed(
     document_ids: Collection[str] | None = None,
     *,
     documents_per_run: int = 100,
-    listen: Callable[[Progress], None] | None = None,
+    listen: Callable[[RunProgress], None] | None = None,
 ) -> RunOutcome:
     """Try documents again that did not come out complete: all of them, or those named.
 
     Among them are those whose run was cancelled, which nobody takes up otherwise.
-    They are taken in lots wherever they stand, and however often they were tried before.
+    They are taken in batches wherever they stand, and however often they were tried before.
     """
     ids = [
         name for name in retryable(instance, warehouse) if not document_ids or name in document_ids

@@ -17,7 +17,7 @@ def missing_partitions(instance: dg.DagsterInstance, document_ids: Iterable[str]
     return [document_id for document_id in document_ids if document_id not in known]
 
 
-def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """``items`` in order, ``size`` at a time."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

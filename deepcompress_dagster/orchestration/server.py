@@ -94,7 +94,7 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
         stack.callback(beside.stop)
         beside.start()
         while not stopping:
-            _make_good(settings)
+            _recover(settings)
             child = subprocess.Popen(  # noqa: S603
                 command, env=environment, stdout=log, stderr=log, start_new_session=True
             )
@@ -160,7 +160,7 @@ def _has_code_server(child: "subprocess.Popen[bytes]") -> bool:
     return False
 
 
-def _make_good(settings: Settings) -> None:
+def _recover(settings: Settings) -> None:
     """Clear away runs that died, and tell a new Dagster home what the warehouse holds."""
     from deepcompress_dagster.warehouse import Warehouse
 

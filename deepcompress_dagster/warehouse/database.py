@@ -67,18 +67,18 @@ class Database:
         ):
             yield conn
 
-    def settle(self) -> None:
+    def checkpoint(self) -> None:
         """Bring everything committed into the file itself, and write the file anew where most of
         it is free, or where another release made it in another format. The caller holds the lock.
         """
         with self._disk_errors(), self._open() as conn:
             conn.execute("CHECKPOINT")
             is_fit = _storage_version(conn) == STORAGE_VERSION and not _is_sparse(conn)
-        if not is_fit and self.is_settled:
+        if not is_fit and self.is_checkpointed:
             self._rewrite()
 
     @property
-    def is_settled(self) -> bool:
+    def is_checkpointed(self) -> bool:
         """Whether the file holds everything, and nothing waits in a log beside it."""
         return not any(self.path.parent.glob(f"{self.path.name}.wal*"))
 

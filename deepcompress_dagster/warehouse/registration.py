@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from deepcompress_dagster.records import DocumentStatus
 from deepcompress_dagster.warehouse.arrow import bound, insert
-from deepcompress_dagster.warehouse.kept import KeptFile
+from deepcompress_dagster.warehouse.pdf_store import StoredPdf
 from deepcompress_dagster.warehouse.types import FileStat
 
 _SLUG_CHARACTERS = 40
@@ -53,7 +53,7 @@ class Identity:
 class KnownFile:
     """A file that ``sources`` has with the same stat; ``is_present`` is False where it was gone."""
 
-    file: KeptFile
+    file: StoredPdf
     document_id: str
     is_present: bool
 
@@ -87,7 +87,7 @@ def known_files(
     for file in files:
         if (text := path_text(file.path)) in found:
             sha256, document_id, is_present = found[text]
-            known[file.path] = KnownFile(KeptFile(file, sha256), document_id, is_present)
+            known[file.path] = KnownFile(StoredPdf(file, sha256), document_id, is_present)
     return known
 
 
@@ -117,7 +117,7 @@ def mark_missing(conn: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
 
 
 def record(
-    conn: duckdb.DuckDBPyConnection, files: Sequence[KeptFile], now: datetime
+    conn: duckdb.DuckDBPyConnection, files: Sequence[StoredPdf], now: datetime
 ) -> dict[Path, Identity]:
     """Make the kept files known: documents, sources, and who is current. One per path."""
     identities = _identify(conn, files, now)
@@ -138,7 +138,7 @@ def record(
 
 
 def _identify(
-    conn: duckdb.DuckDBPyConnection, files: Sequence[KeptFile], now: datetime
+    conn: duckdb.DuckDBPyConnection, files: Sequence[StoredPdf], now: datetime
 ) -> dict[Path, Identity]:
     ids = _known_ids(conn, [file.sha256 for file in files])
     first = {file.sha256: file for file in reversed(files) if file.sha256 not in ids}
@@ -175,7 +175,7 @@ def _known_ids(conn: duckdb.DuckDBPyConnection, hashes: Iterable[str]) -> dict[s
     return dict(rows)
 
 
-def _free_ids(conn: duckdb.DuckDBPyConnection, files: Sequence[KeptFile]) -> dict[str, KeptFile]:
+def _free_ids(conn: duckdb.DuckDBPyConnection, files: Sequence[StoredPdf]) -> dict[str, StoredPdf]:
     """An id for each file, in order: the shortest that no other document has."""
     candidates = {
         file.sha256: [f"{slug(file.stat.path.name)}-{file.sha256[:n]}" for n in _ID_DIGITS]
@@ -190,7 +190,7 @@ def _free_ids(conn: duckdb.DuckDBPyConnection, files: Sequence[KeptFile]) -> dic
                 f"WHERE document_id IN (SELECT document_id FROM {source})"
             ).fetchall()
         }
-    chosen: dict[str, KeptFile] = {}
+    chosen: dict[str, StoredPdf] = {}
     for file in files:
         names = candidates[file.sha256]
         chosen[next(name for name in names if name not in taken | chosen.keys())] = file

@@ -106,7 +106,7 @@ class Snapshots:
     def _publish(self) -> None:
         start = time.monotonic()
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._database.settle()
+        self._database.checkpoint()
         generation = self._next_generation()
         target = self._path(generation)
         temporary = target.with_suffix(".part")
@@ -169,7 +169,7 @@ class Snapshots:
         return (
             last is not None
             and self.is_sound
-            and self._database.is_settled
+            and self._database.is_checkpointed
             and _fingerprint_or_none(self._database.path) == last.source
         )
 

@@ -30,7 +30,7 @@ from deepcompress_dagster.warehouse import (
 )
 from deepcompress_dagster.warehouse.database import Database, free_blocks
 from deepcompress_dagster.warehouse.errors import QueryError, WarehouseError
-from deepcompress_dagster.warehouse.kept import KeptFile, KeptPdfs, UnreadableFileError
+from deepcompress_dagster.warehouse.pdf_store import PdfStore, StoredPdf, UnreadableFileError
 from deepcompress_dagster.warehouse.quality import DocumentQuality
 from deepcompress_dagster.warehouse.snapshots import Snapshots
 from deepcompress_dagster.warehouse.sql import Parameters, only_row
@@ -70,7 +70,7 @@ class Warehouse:
         self._snapshots = Snapshots(
             self.data_dir, self._database, clock=lambda: clock().timestamp()
         )
-        self._kept = KeptPdfs(self.data_dir, lock_timeout_s=lock_timeout_s)
+        self._pdfs = PdfStore(self.data_dir, lock_timeout_s=lock_timeout_s)
         self._clock = clock
 
     @property
@@ -108,9 +108,9 @@ class Warehouse:
         unique = list(dict.fromkeys(path.absolute() for path in paths))
         known = self._known(unique)
         unknown = [path for path in unique if path not in known]
-        with self._kept.receiving(), ThreadPoolExecutor(_READERS) as readers:
+        with self._pdfs.receiving(), ThreadPoolExecutor(_READERS) as readers:
             taken = dict(zip(unknown, readers.map(self._take, unknown), strict=True))
-        files = [file for file in taken.values() if isinstance(file, KeptFile)]
+        files = [file for file in taken.values() if isinstance(file, StoredPdf)]
         files += [k.file for k in known.values() if not k.is_present]
         identities = {
             path: registration.Identity(k.document_id, is_new=False) for path, k in known.items()
@@ -143,12 +143,12 @@ class Warehouse:
         """
         with self._database.read() as conn:
             row = queries.document(conn, document_id)
-        if not self._kept.has(row.sha256, row.bytes):
+        if not self._pdfs.has(row.sha256, row.bytes):
             raise WarehouseError(
-                f"the kept PDF of {document_id} is lost: {self._kept.path(row.sha256)}; "
+                f"the kept PDF of {document_id} is lost: {self._pdfs.path(row.sha256)}; "
                 f"register {row.file_name} again"
             )
-        return self._kept.path(row.sha256)
+        return self._pdfs.path(row.sha256)
 
     def image_dir(self, document_id: str) -> Path:
         """Folder for page images and figure crops. The ``image_path`` columns are relative to the
@@ -368,12 +368,12 @@ class Warehouse:
         with self._database.read() as conn:
             known = registration.known_files(conn, files)
         return {
-            path: k for path, k in known.items() if self._kept.has(k.file.sha256, k.file.stat.bytes)
+            path: k for path, k in known.items() if self._pdfs.has(k.file.sha256, k.file.stat.bytes)
         }
 
-    def _take(self, path: Path) -> KeptFile | UnreadableFileError:
+    def _take(self, path: Path) -> StoredPdf | UnreadableFileError:
         try:
-            return self._kept.take(path)
+            return self._pdfs.take(path)
         except UnreadableFileError as error:
             return error
 
@@ -409,7 +409,7 @@ def _stat(path: Path) -> FileStat | None:
 def _registration(
     path: Path,
     identities: Mapping[Path, registration.Identity],
-    taken: Mapping[Path, KeptFile | UnreadableFileError],
+    taken: Mapping[Path, StoredPdf | UnreadableFileError],
 ) -> Registration:
     key = path.absolute()
     if key in identities:

@@ -9,7 +9,7 @@ import pytest
 
 from deepcompress_dagster.orchestration import run_records
 from deepcompress_dagster.orchestration.execution import executor, reporting
-from deepcompress_dagster.orchestration.execution.planning import Order
+from deepcompress_dagster.orchestration.execution.planning import RunSpec
 from deepcompress_dagster.passwords import Passwords
 from deepcompress_dagster.pdf.errors import transient_error_types
 from deepcompress_dagster.pipeline import stages
@@ -351,19 +351,19 @@ def test_a_run_that_is_abandoned_between_events_leaves_nothing_open(
     bench: Bench, settings: Settings
 ) -> None:
     name, later = bench.register(a={}, b={})
-    order = Order("run", [name, later], ASSETS, stages.code_versions(settings))
-    worker = executor.Worker(
-        order,
+    spec = RunSpec("run", [name, later], ASSETS, stages.code_versions(settings))
+    run = executor.RunExecutor(
+        spec,
         bench.instance,
         bench.warehouse,
         settings,
         Passwords(),
         make_parser=FakeParser,
         model_loads=dict,
-        plan=lambda *_: None,
+        announce=lambda *_: None,
         listen=lambda _: None,
     )
-    events = worker.run()
+    events = run.run()
     next(events)
     assert FakeParser.open_parsers == 1
     events.close()
@@ -409,9 +409,9 @@ def test_a_partition_that_the_warehouse_does_not_know_fails_alone(bench: Bench) 
 
 def test_progress_is_told_page_by_page(bench: Bench) -> None:
     names = bench.register(a={"pages": 2}, b={"fatal": "encrypted"}, c={"pages": 3})
-    told: list[executor.Progress] = []
+    told: list[executor.RunProgress] = []
     bench.run(names, listen=told.append)
-    assert told[-1] == executor.Progress(documents=3, documents_done=3, pages=5, pages_done=5)
+    assert told[-1] == executor.RunProgress(documents=3, documents_done=3, pages=5, pages_done=5)
     assert [p.pages_done for p in told] == sorted(p.pages_done for p in told)
 
 

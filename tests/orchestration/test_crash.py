@@ -63,7 +63,12 @@ def kill_a_run(home: dg.DagsterInstance, settings: Settings, name: str, instant:
 
 def look(home: dg.DagsterInstance, settings: Settings, warehouse: Warehouse) -> dg.SensorResult:
     tick = sensors.Tick(
-        home, warehouse, settings, backoff=Backoff(), warn=print, lacks=lambda settings: None
+        home,
+        warehouse,
+        settings,
+        backoff=Backoff(),
+        warn=print,
+        missing_prerequisite=lambda settings: None,
     )
     return tick.result(sensors.Cursor())
 

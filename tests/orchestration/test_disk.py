@@ -78,7 +78,7 @@ def test_a_command_without_room_computes_nothing_and_says_why(
 def test_a_folder_that_is_not_there_yet_has_the_room_of_the_one_above(tmp_path: Path) -> None:
     assert disk.free_mb(tmp_path / "not" / "there") == pytest.approx(disk.free_mb(tmp_path), rel=1)
     settings = Settings(_env_file=None, data_dir=tmp_path / "not" / "there", min_free_mb=0)
-    assert disk.trouble(settings) is None
+    assert disk.blocked_reason(settings) is None
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_an_error_of_the_disk_is_told_from_others_however_deep(
 ) -> None:
     outer = RuntimeError("something went wrong")
     outer.__cause__ = error
-    found = disk.explanation(outer)
+    found = disk.disk_reason(outer)
     assert found is None if said is None else said in (found or "")
 
 
@@ -123,5 +123,5 @@ def test_a_missing_permission_is_told_and_is_an_attempt(bench: Bench, settings: 
 
 def test_a_missing_permission_is_told_from_other_errors() -> None:
     missing = PermissionError(errno.EPERM, "Operation not permitted", "x.jpg")
-    assert "(x.jpg); mend its permissions" in (disk.refusal(missing) or "")
-    assert disk.refusal(OSError(errno.ENOSPC, "No space left on device")) is None
+    assert "(x.jpg); mend its permissions" in (disk.permission_reason(missing) or "")
+    assert disk.permission_reason(OSError(errno.ENOSPC, "No space left on device")) is None

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from deepcompress_dagster.orchestration.inbox import Backoff, is_pdf_name, is_settled, pdfs
+from deepcompress_dagster.orchestration.inbox import Backoff, is_pdf_name, is_stable, pdfs
 
 
 def names(folder: Path, after: str = "") -> list[str]:
@@ -87,18 +87,18 @@ def stat_of(tmp_path: Path, mtime: float) -> os.stat_result:
 
 def test_a_file_settles_when_nothing_about_it_changed_for_a_while(tmp_path: Path) -> None:
     stat = stat_of(tmp_path, 1000.0)
-    assert not is_settled(stat, 2.0, now=stat.st_ctime + 1)
-    assert is_settled(stat, 2.0, now=stat.st_ctime + 3)
+    assert not is_stable(stat, 2.0, now=stat.st_ctime + 1)
+    assert is_stable(stat, 2.0, now=stat.st_ctime + 3)
 
 
 def test_an_old_file_that_was_just_moved_in_waits_like_a_new_one(tmp_path: Path) -> None:
     stat = stat_of(tmp_path, 1.0)
-    assert not is_settled(stat, 60.0, now=stat.st_ctime + 1)
+    assert not is_stable(stat, 60.0, now=stat.st_ctime + 1)
 
 
 def test_a_time_stamp_from_the_far_future_is_not_waited_for(tmp_path: Path) -> None:
     stat = stat_of(tmp_path, 4e9)
-    assert is_settled(stat, 2.0, now=stat.st_ctime + 3)
+    assert is_stable(stat, 2.0, now=stat.st_ctime + 3)
 
 
 def test_an_unreadable_file_is_put_off_for_longer_each_time() -> None:

@@ -233,7 +233,7 @@ def test_a_batch_whose_runs_keep_failing_waits_longer_each_time(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(executor.Worker, "run", broken)
+        patch.setattr(executor.RunExecutor, "run", broken)
         asked = []
         for _ in range(12):
             asked.append(len(daemon.execute(daemon.tick())))
@@ -245,7 +245,7 @@ def test_a_batch_whose_runs_keep_failing_waits_longer_each_time(
 
 def test_missing_models_are_a_reason_to_wait_and_not_to_fail(daemon: Daemon) -> None:
     write_pdf(daemon.settings.inbox / "a.pdf")
-    assert daemon.tick(lacks=sensors.missing_models) == []
+    assert daemon.tick(missing_prerequisite=sensors.missing_models) == []
     assert "deepcompress models pull" in (daemon.result.skip_reason.skip_message or "")
     assert len(daemon.bench.instance.get_dynamic_partitions("documents")) == 1
     assert len(daemon.tick()) == 1
@@ -391,7 +391,7 @@ def test_documents_that_were_tried_share_their_run_with_fewer_others(
 ) -> None:
     found = rows([0] * 150 + [1] * 25 + [2] * 2)
     partitions = [item.document_id for item in found]
-    sizes = [len(lot) for lot in sensors.batches(found, partitions, 100)]
+    sizes = [len(batch) for batch in sensors.run_batches(found, partitions, 100)]
     assert sizes == [100, 50, 10, 10, 5, 1, 1]
 
 
@@ -399,7 +399,7 @@ def test_a_batch_stands_in_the_order_of_the_partitions(
     rows: Callable[[list[int]], list[DocumentRow]],
 ) -> None:
     found = rows([0, 0, 0])
-    assert list(sensors.batches(found, ["d002", "x", "d000", "d001"], 100)) == [
+    assert list(sensors.run_batches(found, ["d002", "x", "d000", "d001"], 100)) == [
         ["d002", "d000", "d001"]
     ]
 

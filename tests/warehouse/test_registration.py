@@ -7,8 +7,13 @@ import duckdb
 import pytest
 
 from deepcompress_dagster.records import DocumentStatus
-from deepcompress_dagster.warehouse import FileStat, UnknownDocumentError, Warehouse, WarehouseError
-from deepcompress_dagster.warehouse import kept as kept_module
+from deepcompress_dagster.warehouse import (
+    FileStat,
+    UnknownDocumentError,
+    Warehouse,
+    WarehouseError,
+    pdf_store,
+)
 from deepcompress_dagster.warehouse.registration import slug
 from tests.warehouse.helpers import commit, page_of, register, rows, write_pdf
 
@@ -163,7 +168,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_registered(
 ) -> None:
     path = write_pdf(inbox, "a.pdf")
     calm = write_pdf(inbox, "calm.pdf")
-    fill = kept_module._fill
+    fill = pdf_store._fill
 
     def fill_and_disturb(source: int, copy: int) -> tuple[str, int]:
         filled = fill(source, copy)
@@ -172,7 +177,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_registered(
                 file.write(b"more")
         return filled
 
-    monkeypatch.setattr(kept_module, "_fill", fill_and_disturb)
+    monkeypatch.setattr(pdf_store, "_fill", fill_and_disturb)
     disturbed, other = warehouse.register([path, calm])
     assert disturbed.document_id is None
     assert "changed while it was read" in str(disturbed.error)
@@ -247,7 +252,7 @@ def test_a_known_file_is_not_read_again(
     warehouse: Warehouse, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document_id = register(warehouse, inbox, "a.pdf")
-    monkeypatch.setattr(kept_module.KeptPdfs, "take", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(pdf_store.PdfStore, "take", lambda *_: pytest.fail("read again"))
     before = (warehouse.data_dir / "warehouse.duckdb").stat().st_mtime_ns
     (answer,) = warehouse.register([inbox / "a.pdf"])
     assert (answer.document_id, answer.is_new) == (document_id, False)

@@ -118,14 +118,14 @@ def test_a_slow_publication_makes_the_pause_longer(
 ) -> None:
     clock = Clock()
     warehouse = Warehouse(data_dir, clock=clock)
-    settle = Database.settle
+    checkpoint = Database.checkpoint
 
     def slow(database: Database) -> None:
         time.sleep(0.5)
-        settle(database)
+        checkpoint(database)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Database, "settle", slow)
+        patch.setattr(Database, "checkpoint", slow)
         warehouse.publish(force=True)
     register(warehouse, inbox, "a.pdf")
     clock.now += 9.9

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
 from pydantic import Field
@@ -14,8 +14,12 @@ from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.orchestration import checks, disk, run_records
 from deepcompress_dagster.orchestration.defs.resources import GpuResource, WarehouseResource
 from deepcompress_dagster.orchestration.execution import events, metadata
-from deepcompress_dagster.orchestration.execution.executor import Outcome, Progress, Worker
-from deepcompress_dagster.orchestration.execution.planning import Order
+from deepcompress_dagster.orchestration.execution.executor import (
+    DocumentOutcomes,
+    RunExecutor,
+    RunProgress,
+)
+from deepcompress_dagster.orchestration.execution.planning import RunSpec
 from deepcompress_dagster.orchestration.execution.reporting import Event
 from deepcompress_dagster.orchestration.partitions import documents
 from deepcompress_dagster.passwords import load_passwords
@@ -23,6 +27,9 @@ from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings, SettingsError
 from deepcompress_dagster.warehouse import WarehouseBusyError, WarehouseError
+
+if TYPE_CHECKING:
+    from deepcompress_dagster.warehouse import Warehouse
 
 POOL = "gpu"
 GROUP = "documents"
@@ -38,11 +45,11 @@ LONGEST_LISTING = 20
 OpEvent: TypeAlias = Event | dg.Output[None]
 
 
-def _ignore(progress: Progress) -> None:
+def _ignore(progress: RunProgress) -> None:
     pass
 
 
-progress_listener: ContextVar[Callable[[Progress], None]] = ContextVar(
+progress_listener: ContextVar[Callable[[RunProgress], None]] = ContextVar(
     "progress_listener", default=_ignore
 )
 """Who is told how far a run in this process is: the progress bar of the command line."""
@@ -114,7 +121,7 @@ def parse_documents_asset(settings: Settings) -> dg.AssetsDefinition:
         warehouse: WarehouseResource,
     ) -> Iterator[OpEvent]:
         with _forwarded_logs(context.log):
-            yield from _parse(context, config, gpu, warehouse, settings)
+            yield from _parse(context, config, gpu, warehouse.open(), settings)
 
     return parse_documents
 
@@ -123,14 +130,13 @@ def _parse(
     context: dg.AssetExecutionContext,
     config: ParseConfig,
     gpu: GpuResource,
-    warehouse: WarehouseResource,
+    warehouse: "Warehouse",
     defined: Settings,
 ) -> Iterator[OpEvent]:
     settings = gpu.applied_to(defined)
-    house = warehouse.open()
-    house.set_current_versions(stages.code_versions(defined))
+    warehouse.set_current_versions(stages.code_versions(defined))
     selected = {key.to_user_string() for key in context.selected_asset_keys}
-    order = Order(
+    spec = RunSpec(
         run_id=context.run.run_id,
         document_ids=_document_ids(context, config),
         assets=[asset for asset in ASSETS if asset in selected],
@@ -142,24 +148,24 @@ def _parse(
         passwords = load_passwords(settings)
     except SettingsError as error:
         raise _stopped(error, str(error)) from None
-    worker = Worker(
-        order,
+    executor = RunExecutor(
+        spec,
         context.instance,
-        house,
+        warehouse,
         settings,
         passwords,
         make_parser=partial(gpu.parser, settings),
         model_loads=gpu.model_loads,
-        plan=_planner(context),
+        announce=_announcer(context),
         listen=progress_listener.get(),
     )
     try:
-        yield from worker.run()
+        yield from executor.run()
     except (ModelError, WarehouseError, OSError, disk.NoRoomError) as error:
-        if reason := disk.explanation(error):
+        if reason := disk.disk_reason(error):
             _note_interruption(context, run_records.BY_DISK)
             raise _stopped(error, reason) from None
-        if reason := disk.refusal(error):
+        if reason := disk.permission_reason(error):
             raise _stopped(error, reason) from None
         if isinstance(error, OSError):
             raise
@@ -168,9 +174,9 @@ def _parse(
         _note_interruption(context, run_records.BY_SIGNAL)
         raise
     yield from _check_outputs(context)
-    context.log.info(_summary(worker))
-    if worker.outcome.failures:
-        raise _failure(worker.outcome, len(order.document_ids))
+    context.log.info(_summary(executor))
+    if executor.outcome.failures:
+        raise _failure(executor.outcome, len(spec.document_ids))
 
 
 def _document_ids(context: dg.AssetExecutionContext, config: ParseConfig) -> list[str]:
@@ -181,15 +187,15 @@ def _document_ids(context: dg.AssetExecutionContext, config: ParseConfig) -> lis
     return [key for key in context.partition_keys if key in named]
 
 
-def _planner(context: dg.AssetExecutionContext) -> Callable[[str, Collection[str]], None]:
+def _announcer(context: dg.AssetExecutionContext) -> Callable[[str, Collection[str]], None]:
     """Announces what is about to be computed, where Dagster did not when it made the run."""
     known = frozenset(context.partition_keys)
 
-    def plan(document_id: str, assets: Collection[str]) -> None:
+    def announce(document_id: str, assets: Collection[str]) -> None:
         if document_id not in known:
             events.plan_materializations(context, document_id, assets)
 
-    return plan
+    return announce
 
 
 def _check_outputs(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
@@ -199,12 +205,12 @@ def _check_outputs(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None
         yield dg.Output(None, output_name=name)
 
 
-def _summary(worker: Worker) -> str:
-    outcome = worker.outcome
-    loads = ", ".join(f"{name} {count}x" for name, count in worker.model_loads().items())
+def _summary(executor: RunExecutor) -> str:
+    outcome = executor.outcome
+    loads = ", ".join(f"{name} {count}x" for name, count in executor.model_loads().items())
     return (
         f"documents: {len(outcome.committed)} committed, {len(outcome.reported)} committed before"
-        f" and reported now, {len(outcome.settled)} unchanged, {len(outcome.failures)} failed;"
+        f" and reported now, {len(outcome.unchanged)} unchanged, {len(outcome.failures)} failed;"
         f" pages: {outcome.pages}; models loaded: {loads or 'none'}"
     )
 
@@ -222,7 +228,7 @@ def _stopped(error: Exception, reason: str) -> dg.Failure:
     )
 
 
-def _failure(outcome: Outcome, total: int) -> dg.Failure:
+def _failure(outcome: DocumentOutcomes, total: int) -> dg.Failure:
     reasons = [f"{name}: {reason}" for name, reason in outcome.failures.items()]
     listed = reasons[:LONGEST_LISTING]
     if len(reasons) > len(listed):

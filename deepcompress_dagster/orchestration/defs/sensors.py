@@ -23,7 +23,7 @@ from deepcompress_dagster.orchestration.execution.reporting import report_unrepo
 from deepcompress_dagster.orchestration.inbox import Backoff, pdfs
 from deepcompress_dagster.orchestration.partitions import (
     NAME,
-    chunks,
+    batches,
     documents,
     missing_partitions,
 )
@@ -55,8 +55,8 @@ ISOLATION = 10
 """After each failed attempt a document shares its run with ten times fewer others, so that one
 that kills its run cannot use up the attempts of a hundred."""
 
-FIRST_WAIT_S = 30.0
-LONGEST_WAIT_S = 3600.0
+RETRY_FIRST_WAIT_S = 30.0
+RETRY_LONGEST_WAIT_S = 3600.0
 """A batch whose runs failed twice waits 30 s, then twice as long each time, up to 1 h: what makes
 runs fail before they come to a document (a full disk, a missing device) counts for no document."""
 
@@ -90,19 +90,19 @@ class Intake:
     after: str = ""
 
 
-def batches(
+def run_batches(
     rows: Sequence["DocumentRow"], partitions: Sequence[str], documents_per_run: int
 ) -> Iterator[list[str]]:
-    """Documents to run together: never tried ones first, then smaller lots with each attempt.
+    """Documents to run together: never tried ones first, then smaller batches with each attempt.
 
-    Within a lot they stand in the order of ``partitions``.
+    Within a batch they stand in the order of ``partitions``.
     """
     place = {name: position for position, name in enumerate(partitions)}
     ordered = sorted(rows, key=lambda row: (row.attempts, place[row.document_id]))
     for attempts, group in groupby(ordered, key=lambda row: row.attempts):
         size = max(1, documents_per_run // ISOLATION**attempts)
-        for lot in chunks([row.document_id for row in group], size):
-            yield list(lot)
+        for batch in batches([row.document_id for row in group], size):
+            yield list(batch)
 
 
 def has_attempts_left(
@@ -114,7 +114,9 @@ def has_attempts_left(
 
 def wait_after(failures: int) -> float:
     """Seconds from the last of so many failed runs of a batch to the next one."""
-    return min(FIRST_WAIT_S * 2 ** (failures - 2), LONGEST_WAIT_S) if failures > 1 else 0.0
+    return (
+        min(RETRY_FIRST_WAIT_S * 2 ** (failures - 2), RETRY_LONGEST_WAIT_S) if failures > 1 else 0.0
+    )
 
 
 def missing_models(settings: Settings) -> str | None:
@@ -133,7 +135,7 @@ def missing_models(settings: Settings) -> str | None:
     return None
 
 
-def lacking(settings: Settings) -> str | None:
+def missing_prerequisite(settings: Settings) -> str | None:
     """What every run would fail of, and how to mend it: models, or a file of passwords."""
     try:
         load_passwords(settings)
@@ -153,7 +155,7 @@ class Tick:
         *,
         backoff: Backoff,
         warn: Callable[[str], object],
-        lacks: Callable[[Settings], str | None] = lacking,
+        missing_prerequisite: Callable[[Settings], str | None] = missing_prerequisite,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -162,7 +164,7 @@ class Tick:
         self._settings = settings
         self._backoff = backoff
         self._warn = warn
-        self._lacks = lacks
+        self._missing_prerequisite = missing_prerequisite
         self._clock = clock
         self._now = now
         self._deadline = clock() + TICK_SECONDS
@@ -173,12 +175,12 @@ class Tick:
         self._warehouse.set_current_versions(stages.code_versions(self._settings))
         unfinished = run_records.unfinished_runs(self._instance)
         busy = run_records.documents_in(self._instance, unfinished)
-        ended_until = self._make_good(cursor.ended_until, busy)
+        ended_until = self._report_missing_events(cursor.ended_until, busy)
         inbox = self._settings.inbox
         room = self._settings.max_queued_runs - len(unfinished)
         if not inbox.is_dir():
             return _skip(Cursor("", ended_until), f"the inbox {inbox} is missing: create it")
-        if full := disk.trouble(self._settings):
+        if full := disk.blocked_reason(self._settings):
             return _skip(Cursor(cursor.after, ended_until), full)
         if room <= 0:
             reason = f"{len(unfinished)} runs are queued or running already"
@@ -192,11 +194,11 @@ class Tick:
         self._warehouse.clear_superseded(busy)
         new, reported = self._announce(intake.registered, rows)
         partitions = [*self._instance.get_dynamic_partitions(NAME), *new]
-        lack = self._lacks(self._settings) if rows else None
-        lots = batches(rows, partitions, self._settings.documents_per_run)
-        wanted = () if lack else (self._request(lot, partitions) for lot in lots)
+        missing = self._missing_prerequisite(self._settings) if rows else None
+        groups = run_batches(rows, partitions, self._settings.documents_per_run)
+        wanted = () if missing else (self._request(batch, partitions) for batch in groups)
         requests = list(islice(filter(None, wanted), room))
-        idle = lack or f"nothing new; {len(busy)} documents are in work{_held_back(held)}"
+        idle = missing or f"nothing new; {len(busy)} documents are in work{_held_back(held)}"
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else idle,
@@ -209,7 +211,7 @@ class Tick:
         for run_id in run_records.reap_dead_runs(self._instance, self._settings.data_dir):
             self._warn(f"run {run_id} died without a word; it is reported as failed")
 
-    def _make_good(self, since: float, busy: frozenset[str]) -> float:
+    def _report_missing_events(self, since: float, busy: frozenset[str]) -> float:
         """Report what runs that ended badly after ``since`` committed and did not report.
 
         Documents that are ``busy`` are left to their present run. Returns until when runs were
@@ -228,11 +230,11 @@ class Tick:
         intake = Intake()
         seen: list[FileStat] = []
         found = pdfs(inbox, settle_s=self._settings.settle_s, after=after)
-        for lot in _lots(found, FILES_COMPARED):
-            seen += [file for file, _ in lot]
-            settled = [file for file, is_settled in lot if is_settled]
-            fresh = [path for path in self._warehouse.unseen(settled) if self._backoff.ready(path)]
-            for paths in chunks(fresh, FILES_REGISTERED):
+        for batch in _batched(found, FILES_COMPARED):
+            seen += [file for file, _ in batch]
+            stable = [file for file, is_stable in batch if is_stable]
+            fresh = [path for path in self._warehouse.unseen(stable) if self._backoff.ready(path)]
+            for paths in batches(fresh, FILES_REGISTERED):
                 intake.registered += self._register(paths)
                 is_full = len(intake.registered) >= FILES_PER_TICK
                 if is_full or self._clock() >= self._deadline:
@@ -305,12 +307,12 @@ def _skip(cursor: Cursor, reason: str) -> dg.SensorResult:
     return dg.SensorResult(skip_reason=reason, cursor=str(cursor))
 
 
-def _lots(
+def _batched(
     items: Iterable[tuple["FileStat", bool]], size: int
 ) -> Iterator[list[tuple["FileStat", bool]]]:
     iterator = iter(items)
-    while lot := list(islice(iterator, size)):
-        yield lot
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
 def new_pdfs(settings: Settings, job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:

@@ -23,7 +23,7 @@ from dagster._core.events import AssetMaterializationPlannedData
 
 from deepcompress_dagster.orchestration.checks import Verdict
 from deepcompress_dagster.orchestration.execution.planning import SOURCE as WAREHOUSE_SOURCE
-from deepcompress_dagster.orchestration.partitions import chunks
+from deepcompress_dagster.orchestration.partitions import batches
 from deepcompress_dagster.orchestration.run_records import OP_NAME
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import ASSETS
@@ -116,9 +116,9 @@ def newest_by_document(
     """The newest materialization of an asset, for each document that has one."""
     key = dg.AssetKey(asset)
     found: dict[str, dg.EventLogRecord] = {}
-    for lot in chunks(document_ids, QUERY_PARTITIONS):
+    for batch in batches(document_ids, QUERY_PARTITIONS):
         storage_ids = instance.get_latest_storage_id_by_partition(
-            key, dg.DagsterEventType.ASSET_MATERIALIZATION, set(lot)
+            key, dg.DagsterEventType.ASSET_MATERIALIZATION, set(batch)
         )
         if storage_ids:
             wanted = dg.AssetRecordsFilter(key, storage_ids=list(storage_ids.values()))

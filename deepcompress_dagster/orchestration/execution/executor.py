@@ -1,8 +1,8 @@
 """What a run does: streams its documents, puts finished pages away, commits, and tells Dagster.
 
-Each document ends in one of four ways. It is *settled*: nothing about it changed. It was committed
-before and Dagster was not told: that is made good, and nothing is computed. It is computed and
-*committed*. Or it *fails*, and the run goes on with the others.
+Each document ends in one of four ways. It is *unchanged*. It was committed before and Dagster was
+not told: that is reported now, and nothing is computed. It is computed and *committed*. Or it
+*fails*, and the run goes on with the others.
 """
 
 import threading
@@ -17,10 +17,10 @@ import dagster as dg
 
 from deepcompress_dagster.orchestration.disk import require_room
 from deepcompress_dagster.orchestration.execution import events, planning
-from deepcompress_dagster.orchestration.execution.planning import Decision, Order
+from deepcompress_dagster.orchestration.execution.planning import DocumentPlan, RunSpec
 from deepcompress_dagster.orchestration.execution.reporting import Event, Reporter
 from deepcompress_dagster.orchestration.execution.staging import Staging
-from deepcompress_dagster.orchestration.partitions import chunks
+from deepcompress_dagster.orchestration.partitions import batches
 from deepcompress_dagster.passwords import Passwords
 from deepcompress_dagster.pdf.errors import transient_error_types
 from deepcompress_dagster.pipeline import stages
@@ -44,16 +44,16 @@ ADMITTED_TOGETHER = 10
 
 PAGES_LOOKED_UP = 50
 BLOCKS_HELD = 16
-"""Committed regions are looked up for 50 pages at a time, of which 16 lots are held."""
+"""Committed regions are looked up for 50 pages at a time, of which 16 batches are held."""
 
 
 @dataclass
-class Outcome:
+class DocumentOutcomes:
     """What became of a run's documents, by id; failures with their reasons."""
 
     committed: list[str] = field(default_factory=list)
     reported: list[str] = field(default_factory=list)
-    settled: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     may_pass_later: bool = False
     """Whether a failure is of a kind that another attempt may not meet."""
@@ -61,7 +61,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunProgress:
     """How far a run is. ``pages`` grows as documents are opened."""
 
     documents: int
@@ -94,41 +94,41 @@ class StoredRegions:
         return self._warehouse.regions(document_id, pages)
 
 
-class Worker:
-    """Carries an order out. ``run`` yields Dagster's events; ``outcome`` says how it went.
+class RunExecutor:
+    """Carries a run out. ``run`` yields Dagster's events; ``outcome`` says how it went.
 
     ``make_parser`` is called once, when there is something to compute; ``model_loads`` counts the
-    loads of each model in this process. ``plan`` announces the assets of a document that are about
-    to be computed; ``listen`` is told of progress.
+    loads of each model in this process. ``announce`` is told which assets of a document are about
+    to be computed, ``listen`` of progress.
     """
 
     def __init__(
         self,
-        order: Order,
+        spec: RunSpec,
         instance: dg.DagsterInstance,
         warehouse: "Warehouse",
         settings: Settings,
         passwords: Passwords,
         make_parser: Callable[[], "Parser"],
         model_loads: Callable[[], Mapping[str, int]],
-        plan: Callable[[str, Collection[str]], None],
-        listen: Callable[[Progress], None],
+        announce: Callable[[str, Collection[str]], None],
+        listen: Callable[[RunProgress], None],
     ) -> None:
-        self._order = order
+        self._spec = spec
         self._instance = instance
         self._warehouse = warehouse
         self._make_parser = make_parser
         self._loads = model_loads
         self._settings = settings
-        self._plan = plan
+        self._announce = announce
         self._listen = listen
         self._loads_before = Counter(model_loads())
         self._reporter = Reporter(instance, warehouse, self.model_loads, settings.viewer_address)
-        self._progress = Progress(documents=len(order.document_ids))
+        self._progress = RunProgress(documents=len(spec.document_ids))
         self._lost: dict[str, str] = {}
         self._file_names: Mapping[str, str] = {}
         self._passwords = passwords
-        self.outcome = Outcome()
+        self.outcome = DocumentOutcomes()
 
     def model_loads(self) -> Mapping[str, int]:
         """Models loaded since this run began, by name."""
@@ -140,27 +140,27 @@ class Worker:
         Raises what the stream and the warehouse raise, and NoRoomError where the disk is full. The
         failure of a document is not raised but put on record in ``outcome``.
         """
-        groups: defaultdict[tuple[str, ...], dict[str, Decision]] = defaultdict(dict)
+        groups: defaultdict[tuple[str, ...], dict[str, DocumentPlan]] = defaultdict(dict)
         try:
-            for document_id, decision in self._decisions():
-                if decision.report:
-                    yield from self._reporter.report(decision.report)
-                if decision.compute:
-                    groups[decision.compute][document_id] = decision
+            for document_id, plan in self._plans():
+                if plan.report:
+                    yield from self._reporter.report(plan.report)
+                if plan.compute:
+                    groups[plan.compute][document_id] = plan
                 else:
-                    self._done_before(document_id, decision)
+                    self._done_before(document_id, plan)
             if groups:
                 require_room(self._settings)
                 with self._make_parser() as parser:
                     for assets, chosen in groups.items():
                         yield from self._compute(parser, assets, chosen)
             if self.outcome.failures:
-                yield from self._stand_by_the_settled()
+                yield from self._report_unchanged()
         finally:
             self._warehouse.publish(force=True)
 
-    def _decisions(self) -> Iterator[tuple[str, Decision]]:
-        ids = self._order.document_ids
+    def _plans(self) -> Iterator[tuple[str, DocumentPlan]]:
+        ids = self._spec.document_ids
         rows = {row.document_id: row for row in self._warehouse.documents(ids)}
         self._file_names = {name: row.file_name for name, row in rows.items()}
         held = self._warehouse.asset_states(ids)
@@ -177,41 +177,43 @@ class Worker:
             if row := rows.get(name):
                 yield (
                     name,
-                    planning.decide(self._order, row, states[name], flawed[name], unreported[name]),
+                    planning.plan_document(
+                        self._spec, row, states[name], flawed[name], unreported[name]
+                    ),
                 )
             else:
-                yield name, Decision(refusal="the warehouse does not know it: process its file")
+                yield name, DocumentPlan(refusal="the warehouse does not know it: process its file")
 
-    def _stand_by_the_settled(self) -> Iterator[Event]:
+    def _report_unchanged(self) -> Iterator[Event]:
         """Report unchanged documents again: a failed run shows what it did not report as failed."""
-        for _, states in events.by_document(self._warehouse.asset_states(self.outcome.settled)):
+        for _, states in events.by_document(self._warehouse.asset_states(self.outcome.unchanged)):
             yield from self._reporter.report(
-                [state for state in states if state.asset in self._order.assets]
+                [state for state in states if state.asset in self._spec.assets]
             )
 
-    def _done_before(self, document_id: str, decision: Decision) -> None:
-        if decision.refusal:
-            self._plan(document_id, self._order.assets)
-            self.outcome.failures[document_id] = decision.refusal
-        elif decision.report:
+    def _done_before(self, document_id: str, plan: DocumentPlan) -> None:
+        if plan.refusal:
+            self._announce(document_id, self._spec.assets)
+            self.outcome.failures[document_id] = plan.refusal
+        elif plan.report:
             self.outcome.reported.append(document_id)
         else:
-            self.outcome.settled.append(document_id)
+            self.outcome.unchanged.append(document_id)
         self._tell(documents_done=1)
 
     def _compute(
-        self, parser: "Parser", assets: tuple[str, ...], chosen: Mapping[str, Decision]
+        self, parser: "Parser", assets: tuple[str, ...], chosen: Mapping[str, DocumentPlan]
     ) -> Iterator[Event]:
-        versions = {asset: self._order.versions[asset] for asset in assets}
+        versions = {asset: self._spec.versions[asset] for asset in assets}
         staging = Staging(
-            self._warehouse, self._order.run_id, versions, partial(require_room, self._settings)
+            self._warehouse, self._spec.run_id, versions, partial(require_room, self._settings)
         )
         tasks = self._tasks(versions, chosen)
         try:
             with closing(parser.parse(tasks, assets, self._stored_regions(chosen))) as stream:
                 for event in stream:
                     if isinstance(event, DocumentOpened):
-                        self._plan(event.document_id, assets)
+                        self._announce(event.document_id, assets)
                         staging.opened(event)
                         pages = chosen[event.document_id].pages
                         self._tell(pages=event.page_count if pages is None else len(pages))
@@ -230,19 +232,19 @@ class Worker:
             self._fail(PageError(name, None, stages.OPEN, "kept_pdf_lost", reason), assets)
             self._tell(documents_done=1)
 
-    def _stored_regions(self, chosen: Mapping[str, Decision]) -> StoredRegions:
-        covered = {name: frozenset(decision.pages or ()) for name, decision in chosen.items()}
+    def _stored_regions(self, chosen: Mapping[str, DocumentPlan]) -> StoredRegions:
+        covered = {name: frozenset(plan.pages or ()) for name, plan in chosen.items()}
         return StoredRegions(self._warehouse, covered)
 
     def _tasks(
-        self, versions: Mapping[str, str], chosen: Mapping[str, Decision]
+        self, versions: Mapping[str, str], chosen: Mapping[str, DocumentPlan]
     ) -> Iterator[DocumentTask]:
         """What the stream takes in, on a thread of the stream."""
         from deepcompress_dagster.warehouse import WarehouseError
 
-        for lot in chunks(list(chosen), ADMITTED_TOGETHER):
-            self._warehouse.begin(lot, run_id=self._order.run_id)
-            for document_id in lot:
+        for batch in batches(list(chosen), ADMITTED_TOGETHER):
+            self._warehouse.begin(batch, run_id=self._spec.run_id)
+            for document_id in batch:
                 try:
                     path = self._warehouse.kept_pdf(document_id)
                 except WarehouseError as error:
@@ -268,7 +270,7 @@ class Worker:
         updates = finish_document(self._warehouse.outline(name, versions), result.outline)
         try:
             committed = self._warehouse.commit(
-                result, run_id=self._order.run_id, versions=versions, updates=updates
+                result, run_id=self._spec.run_id, versions=versions, updates=updates
             )
         except NothingStagedError as error:
             self.outcome.failures[name] = str(error)
@@ -281,9 +283,9 @@ class Worker:
 
     def _fail(self, fatal: PageError, assets: Collection[str]) -> None:
         name = fatal.document_id
-        self._plan(name, assets)
+        self._announce(name, assets)
         result = DocumentResult(name, 0, fatal=fatal)
-        self._warehouse.fail(result, run_id=self._order.run_id)
+        self._warehouse.fail(result, run_id=self._spec.run_id)
         self.outcome.failures[name] = fatal.message
         self.outcome.may_pass_later |= fatal.error_type in transient_error_types()
 

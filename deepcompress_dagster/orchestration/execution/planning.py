@@ -16,7 +16,7 @@ SOURCE = "source"
 
 
 @dataclass(frozen=True)
-class Order:
+class RunSpec:
     """What a run is asked to do: ``assets`` upstream first, ``pages`` None for all of them.
 
     With ``skip_unchanged`` what is committed, current and free of errors is not computed again.
@@ -31,7 +31,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Decision:
+class DocumentPlan:
     """For one document: what to compute on which pages (None: all), what to report, or why not."""
 
     compute: tuple[str, ...] = ()
@@ -40,13 +40,13 @@ class Decision:
     refusal: str | None = None
 
 
-def decide(
-    order: Order,
+def plan_document(
+    spec: RunSpec,
     document: "DocumentRow",
     states: Mapping[str, "AssetState"],
     flawed: Collection[str],
     unreported: Collection[str],
-) -> Decision:
+) -> DocumentPlan:
     """What is to be done with one document.
 
     ``states`` are its committed assets, ``flawed`` those with standing errors, ``unreported``
@@ -54,25 +54,25 @@ def decide(
     computed, if it is current; an asset whose upstream is computed is computed as well.
     """
     compute: list[str] = []
-    for asset in order.assets:
-        keeps = asset in unreported or (order.skip_unchanged and asset not in flawed)
-        stands = keeps and _is_current(order, document, states, asset)
+    for asset in spec.assets:
+        keeps = asset in unreported or (spec.skip_unchanged and asset not in flawed)
+        stands = keeps and _is_current(spec, document, states, asset)
         if not stands or any(parent in compute for parent in stages.upstream(asset)):
             compute.append(asset)
-    pages = order.pages
-    if lacking := _lacking(compute, states):
-        return Decision(refusal=_refusal(compute, lacking))
+    pages = spec.pages
+    if missing := _missing_upstream(compute, states):
+        return DocumentPlan(refusal=_refusal(compute, missing))
     if compute and stages.plan(compute).stored_regions:
-        pages = tuple(sorted(_wanted(order, document) & _covered(states["layouts"])))
+        pages = tuple(sorted(_wanted(spec, document) & _covered(states["layouts"])))
         if not pages:
-            return Decision(refusal=_refusal(compute, ["layouts"]))
+            return DocumentPlan(refusal=_refusal(compute, ["layouts"]))
     report = (states[asset] for asset in ASSETS if asset in unreported and asset not in compute)
-    return Decision(tuple(compute), pages, tuple(report))
+    return DocumentPlan(tuple(compute), pages, tuple(report))
 
 
-def _refusal(compute: Sequence[str], lacking: Sequence[str]) -> str:
+def _refusal(compute: Sequence[str], missing: Sequence[str]) -> str:
     return (
-        f"{', '.join(compute)} cannot be made: materialise {', '.join(lacking)} of these pages"
+        f"{', '.join(compute)} cannot be made: materialise {', '.join(missing)} of these pages"
         " first, or select both"
     )
 
@@ -81,18 +81,18 @@ def _covered(state: "AssetState") -> frozenset[int]:
     return page_ranges.parse(state.pages)
 
 
-def _wanted(order: Order, document: "DocumentRow") -> frozenset[int]:
-    """The pages that an order asks of a document; none while its page count is not known."""
+def _wanted(spec: RunSpec, document: "DocumentRow") -> frozenset[int]:
+    """The pages that a run is asked of a document; none while its page count is not known."""
     every = frozenset(range(1, (document.page_count or 0) + 1))
-    return every if order.pages is None else every & frozenset(order.pages)
+    return every if spec.pages is None else every & frozenset(spec.pages)
 
 
 def _is_current(
-    order: Order, document: "DocumentRow", states: Mapping[str, "AssetState"], asset: str
+    spec: RunSpec, document: "DocumentRow", states: Mapping[str, "AssetState"], asset: str
 ) -> bool:
     """Whether an asset is committed at this code version, from today's inputs, for these pages."""
     state = states.get(asset)
-    if state is None or state.version != order.versions[asset]:
+    if state is None or state.version != spec.versions[asset]:
         return False
     inputs = {
         parent: states[parent].data_version if parent in states else None
@@ -100,10 +100,10 @@ def _is_current(
     } or {SOURCE: document.sha256}
     if any(state.input_versions.get(name) != version for name, version in inputs.items()):
         return False
-    return _wanted(order, document) <= _covered(state)
+    return _wanted(spec, document) <= _covered(state)
 
 
-def _lacking(compute: Collection[str], states: Mapping[str, "AssetState"]) -> list[str]:
+def _missing_upstream(compute: Collection[str], states: Mapping[str, "AssetState"]) -> list[str]:
     """The upstream assets that ``compute`` needs and that are neither in it nor committed."""
     needed = {parent for asset in compute for parent in stages.upstream(asset)}
     return [asset for asset in ASSETS if asset in needed - set(compute) - set(states)]

@@ -22,14 +22,14 @@ class UnreadableFileError(WarehouseError):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptFile:
+class StoredPdf:
     """A file whose bytes are kept: what it was when they were read, and their hash."""
 
     stat: FileStat
     sha256: str
 
 
-class KeptPdfs:
+class PdfStore:
     """``pdfs/<first two hex>/<sha256>.pdf`` of one data folder."""
 
     def __init__(self, data_dir: Path, *, lock_timeout_s: float) -> None:
@@ -60,7 +60,7 @@ class KeptPdfs:
         with FileLock(self._lock_path, timeout_s=self._lock_timeout_s).hold(shared=True):
             yield
 
-    def take(self, path: Path) -> KeptFile:
+    def take(self, path: Path) -> StoredPdf:
         """Copy and hash the file in one go, and keep the copy. Only within ``receiving``.
 
         Raises UnreadableFileError for a file that cannot be read, is none, or changes meanwhile.
@@ -82,7 +82,7 @@ class KeptPdfs:
         return kept
 
 
-def _copy(path: Path, target: Path) -> KeptFile:
+def _copy(path: Path, target: Path) -> StoredPdf:
     source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         before = os.fstat(source)
@@ -98,7 +98,7 @@ def _copy(path: Path, target: Path) -> KeptFile:
         os.close(source)
     if size != before.st_size or _state(before) != _state(after):
         raise UnreadableFileError(f"{path} changed while it was read: register it again later")
-    return KeptFile(FileStat.of(path, before), digest)
+    return StoredPdf(FileStat.of(path, before), digest)
 
 
 def _fill(source: int, copy: int) -> tuple[str, int]:
