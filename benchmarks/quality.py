@@ -24,8 +24,8 @@ from typing import Any
 import dagster as dg
 import pymupdf
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration.server import open_instance
-from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import load_settings
 from deepcompress_dagster.warehouse import Warehouse
 

@@ -34,9 +34,9 @@ import psutil
 import pymupdf
 
 from benchmarks.walk import Place, leftovers, say, wait_for
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration import ingest, run_records, server
 from deepcompress_dagster.pipeline.stages import code_versions
-from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import load_settings
 from deepcompress_dagster.warehouse import Warehouse
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.records import (
-    ASSETS,
     DocumentOpened,
     DocumentResult,
     DocumentTask,

@@ -18,7 +18,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from deepcompress_dagster.records import ASSETS, DocumentStatus
+from deepcompress_dagster.asset_graph import ASSETS
+from deepcompress_dagster.records import (
+    DocumentStatus,
+)
 from deepcompress_dagster.settings import Settings, SettingsError, load_settings
 from deepcompress_dagster.warehouse import Format
 

@@ -14,9 +14,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-ASSETS = ("pages", "layouts", "text", "tables", "figures")
-"""The five assets, upstream first."""
-
 
 class Label(StrEnum):
     """The eleven region classes of DocLayNet (Pfitzmann et al., 2022)."""

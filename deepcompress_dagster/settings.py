@@ -70,8 +70,16 @@ BatchSize = Annotated[int, BeforeValidator(_batch), Field(ge=0, le=64)]
 """1 to 64 items; 0 or ``auto`` is 1 on a CPU and the design's batch on an accelerator."""
 
 
-def _unit(name: str) -> dict[str, Any]:
-    return {"unit": name}
+def _about(unit: str = "", *, changes: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What is said of a setting beside its range: its unit, and the assets whose rows it changes.
+
+    What changes no rows is not said to: batch size, device, workers, linger.
+    """
+    return {"unit": unit, "changes": changes}
+
+
+_READ = ("text", "tables", "figures")
+"""The assets whose rows a generating model may write."""
 
 
 class Settings(BaseSettings):
@@ -99,7 +107,7 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="Room on the disk of the data folder that is left free: below, runs stop and"
         " the sensor waits.",
-        json_schema_extra=_unit("MB"),
+        json_schema_extra=_about("MB"),
     )
     models_dir: AbsolutePath = Field(
         Path("~/.cache/deepcompress/models"), description="Where weights are stored."
@@ -135,13 +143,14 @@ class Settings(BaseSettings):
         OcrMode.BASE,
         description="Text model of the full profile. small: PP-OCRv6. base: GOT-OCR2. "
         "large: GOT-OCR2 with markup.",
+        json_schema_extra=_about(changes=_READ),
     )
     gpu_memory_fraction: float = Field(
         0.9,
         ge=0.1,
         le=1.0,
         description="Share of the accelerator's memory that loaded models and batches may take.",
-        json_schema_extra=_unit("share"),
+        json_schema_extra=_about("share"),
     )
     allow_download: bool = Field(
         False, description="Let a run fetch a missing hub checkpoint instead of failing."
@@ -149,16 +158,16 @@ class Settings(BaseSettings):
 
     # Microbatches
     layout_batch_size: BatchSize = Field(
-        0, description="Pages per layout batch.", json_schema_extra=_unit("pages, 0 = auto")
+        0, description="Pages per layout batch.", json_schema_extra=_about("pages, 0 = auto")
     )
     ocr_batch_size: BatchSize = Field(
-        0, description="Regions per text batch.", json_schema_extra=_unit("regions, 0 = auto")
+        0, description="Regions per text batch.", json_schema_extra=_about("regions, 0 = auto")
     )
     table_batch_size: BatchSize = Field(
-        0, description="Tables per table batch.", json_schema_extra=_unit("tables, 0 = auto")
+        0, description="Tables per table batch.", json_schema_extra=_about("tables, 0 = auto")
     )
     figure_batch_size: BatchSize = Field(
-        0, description="Figures per figure batch.", json_schema_extra=_unit("figures, 0 = auto")
+        0, description="Figures per figure batch.", json_schema_extra=_about("figures, 0 = auto")
     )
     adaptive: bool = Field(
         False, description="Choose batch sizes by free accelerator memory and page count."
@@ -168,21 +177,21 @@ class Settings(BaseSettings):
         ge=0,
         le=5000,
         description="Longest wait of an item for a fuller batch.",
-        json_schema_extra=_unit("ms"),
+        json_schema_extra=_about("ms"),
     )
     stream_memory_mb: int = Field(
         0,
         ge=0,
         le=65536,
         description="Memory for the pixels of pages in flight; 0 chooses by device.",
-        json_schema_extra=_unit("MB, 0 = auto"),
+        json_schema_extra=_about("MB, 0 = auto"),
     )
     model_threads: int = Field(
         0,
         ge=0,
         le=64,
         description="CPU threads of one model call; 0 is 1.",
-        json_schema_extra=_unit("threads, 0 = auto"),
+        json_schema_extra=_about("threads, 0 = auto"),
     )
 
     # Decoding
@@ -191,13 +200,21 @@ class Settings(BaseSettings):
         ge=1,
         le=8192,
         description="Longest text a generating model may write for one region.",
-        json_schema_extra=_unit("tokens"),
+        json_schema_extra=_about("tokens", changes=_READ),
     )
     repetition_penalty: float = Field(
-        1.0, ge=1.0, le=2.0, description="Penalty on repeated tokens; 1 is none."
+        1.0,
+        ge=1.0,
+        le=2.0,
+        description="Penalty on repeated tokens; 1 is none.",
+        json_schema_extra=_about(changes=_READ),
     )
     temperature: float = Field(
-        0.0, ge=0.0, le=2.0, description="Sampling temperature; 0 decodes greedily."
+        0.0,
+        ge=0.0,
+        le=2.0,
+        description="Sampling temperature; 0 decodes greedily.",
+        json_schema_extra=_about(changes=_READ),
     )
 
     # Rendering
@@ -206,28 +223,28 @@ class Settings(BaseSettings):
         ge=72,
         le=600,
         description="Resolution at which pages are rendered for the models.",
-        json_schema_extra=_unit("dots per inch"),
+        json_schema_extra=_about("dots per inch", changes=("pages",)),
     )
     max_page_pixels: int = Field(
         40_000_000,
         ge=1_000_000,
         le=400_000_000,
         description="A larger page is rendered at a lower resolution.",
-        json_schema_extra=_unit("pixels"),
+        json_schema_extra=_about("pixels", changes=("pages",)),
     )
     render_workers: int = Field(
         0,
         ge=0,
         le=64,
         description="Processes that render pages; 0 chooses by CPU count.",
-        json_schema_extra=_unit("processes, 0 = auto"),
+        json_schema_extra=_about("processes, 0 = auto"),
     )
     page_timeout_s: float = Field(
         60.0,
         ge=0.1,
         le=3600,
         description="A page that renders longer is given up and its worker killed.",
-        json_schema_extra=_unit("s"),
+        json_schema_extra=_about("s"),
     )
     document_timeout_s: float = Field(
         600.0,
@@ -235,38 +252,42 @@ class Settings(BaseSettings):
         le=86400,
         description="Time that pages of a document may take without a result, in all; then the"
         " others are given up.",
-        json_schema_extra=_unit("s"),
+        json_schema_extra=_about("s"),
     )
     model_timeout_s: float = Field(
         600.0,
         ge=1,
         le=86400,
         description="A model call that takes longer fails the run, which resumes from its pages.",
-        json_schema_extra=_unit("s"),
+        json_schema_extra=_about("s"),
     )
     worker_memory_mb: int = Field(
         2048,
         ge=256,
         le=65536,
         description="Memory that a render worker may take (Linux).",
-        json_schema_extra=_unit("MB"),
+        json_schema_extra=_about("MB"),
     )
     worker_max_pages: int = Field(
         500,
         ge=1,
         le=100_000,
         description="Pages after which a render worker is replaced.",
-        json_schema_extra=_unit("pages"),
+        json_schema_extra=_about("pages"),
     )
     max_pages: int = Field(
         20_000,
         ge=1,
         le=1_000_000,
         description="A document with more pages is refused.",
-        json_schema_extra=_unit("pages"),
+        json_schema_extra=_about("pages"),
     )
     jpeg_quality: int = Field(
-        80, ge=10, le=100, description="Quality of the stored page images and figure crops."
+        80,
+        ge=10,
+        le=100,
+        description="Quality of the stored page images and figure crops.",
+        json_schema_extra=_about(changes=("pages",)),
     )
 
     # Thresholds
@@ -275,12 +296,14 @@ class Settings(BaseSettings):
         ge=0.0,
         le=1.0,
         description="Regions with a lower score are dropped. Empty: what suits the model.",
+        json_schema_extra=_about(changes=("layouts",)),
     )
     layout_overlap: float = Field(
         0.5,
         ge=0.0,
         le=1.0,
         description="Intersection over union above which the weaker of two regions is dropped.",
+        json_schema_extra=_about(changes=("layouts",)),
     )
 
     # Viewer
@@ -302,35 +325,35 @@ class Settings(BaseSettings):
         ge=1,
         le=3600,
         description="Time between two looks into the inbox.",
-        json_schema_extra=_unit("s"),
+        json_schema_extra=_about("s"),
     )
     settle_s: float = Field(
         2.0,
         ge=0.0,
         le=3600,
         description="A file that changed more recently is still being copied, and waits.",
-        json_schema_extra=_unit("s"),
+        json_schema_extra=_about("s"),
     )
     documents_per_run: int = Field(
         100,
         ge=1,
         le=1000,
         description="Documents that one run takes.",
-        json_schema_extra=_unit("documents"),
+        json_schema_extra=_about("documents"),
     )
     max_queued_runs: int = Field(
         4,
         ge=1,
         le=100,
         description="The sensor requests nothing while so many runs are queued or running.",
-        json_schema_extra=_unit("runs"),
+        json_schema_extra=_about("runs"),
     )
     max_attempts: int = Field(
         3,
         ge=1,
         le=20,
         description="Automatic attempts at a document that failed for a transient reason.",
-        json_schema_extra=_unit("attempts"),
+        json_schema_extra=_about("attempts"),
     )
 
     @property
@@ -349,6 +372,20 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsError(_explain(error)) from error
+
+
+def settings_that_change(asset: str) -> tuple[str, ...]:
+    """The settings that change an asset's rows."""
+    return tuple(
+        name
+        for name, field in Settings.model_fields.items()
+        if asset in _said(field).get("changes", ())
+    )
+
+
+def _said(field: FieldInfo) -> dict[str, Any]:
+    extra = field.json_schema_extra
+    return extra if isinstance(extra, dict) else {}
 
 
 def _explain(error: ValidationError) -> str:
@@ -400,7 +437,6 @@ def _shown_range(name: str, field: FieldInfo) -> str:
     annotation = field.annotation
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return ", ".join(f"`{choice}`" for choice in annotation)
-    extra = field.json_schema_extra
-    unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+    unit = str(_said(field).get("unit", ""))
     bounds = _bounds(name)
     return " ".join(filter(None, (" to ".join(map(str, bounds)), unit)))

@@ -10,7 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "deepcompress_dagster"
 NAME = PACKAGE.name
 FLOORS = (
-    {"records", "settings", "page_ranges", "unicode_text"},
+    {"asset_graph", "page_ranges", "unicode_text"},
+    {"records", "settings"},
     {"streaming", "pdf", "models", "warehouse", "passwords"},
     {"pipeline"},
     {"orchestration", "api", "overlay", "viewer", "cli", "definitions", "__init__"},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration import run_records
 from deepcompress_dagster.orchestration.defs import jobs
 from deepcompress_dagster.orchestration.defs.assets import FAILED_DOCUMENTS, progress_listener
@@ -18,7 +19,9 @@ from deepcompress_dagster.orchestration.execution import events
 from deepcompress_dagster.orchestration.execution.executor import RunProgress
 from deepcompress_dagster.orchestration.execution.reporting import report_unreported
 from deepcompress_dagster.orchestration.partitions import NAME, batches, missing_partitions
-from deepcompress_dagster.records import ASSETS, DocumentStatus
+from deepcompress_dagster.records import (
+    DocumentStatus,
+)
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse import Registration, Warehouse

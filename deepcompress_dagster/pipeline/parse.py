@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.models import catalog, device, registry
 from deepcompress_dagster.models.batching import adaptive_batch
 from deepcompress_dagster.models.cache import ModelCache, model_cache
@@ -47,7 +48,6 @@ from deepcompress_dagster.pipeline.stage_calls import (
 )
 from deepcompress_dagster.pipeline.stages import Plan
 from deepcompress_dagster.records import (
-    ASSETS,
     TRUNCATED,
     DocumentOpened,
     DocumentResult,

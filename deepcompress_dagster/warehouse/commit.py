@@ -11,8 +11,8 @@ from datetime import datetime
 import duckdb
 import pyarrow as pa
 
+from deepcompress_dagster.asset_graph import ASSETS, SOURCE, STAGE_ASSET, upstream
 from deepcompress_dagster.records import (
-    ASSETS,
     TRUNCATED,
     BlockUpdate,
     DocumentResult,
@@ -24,7 +24,7 @@ from deepcompress_dagster.warehouse import staging
 from deepcompress_dagster.warehouse.arrow import bound, insert
 from deepcompress_dagster.warehouse.errors import NothingStagedError, UnknownDocumentError
 from deepcompress_dagster.warehouse.rows import error_row
-from deepcompress_dagster.warehouse.schema import ASSET_TABLES, SOURCE, STAGE_ASSET, UPSTREAM
+from deepcompress_dagster.warehouse.schema import ASSET_TABLES, identifier
 from deepcompress_dagster.warehouse.sql import COSTS_CONTENT, first_row, only_row
 from deepcompress_dagster.warehouse.types import AssetState, CommittedDocument
 
@@ -38,11 +38,6 @@ _UPDATES = pa.schema(
         ("monospace", pa.bool_()),
     ]
 )
-
-_NOT_CONTENT = {
-    "pages": frozenset({"document_id", "status", "error"}),
-}
-"""Columns that the data version leaves out: a page's status also tells of later stages."""
 
 
 def commit(
@@ -68,12 +63,12 @@ def commit(
             )
         _replace_rows(conn, document_id, asset, version, updates)
         data_versions[asset] = data_version(conn, document_id, asset)
-        upstream = UPSTREAM.get(asset)
+        inputs = {parent: data_versions[parent] for parent in upstream(asset)}
         states[asset] = AssetState(
             document_id=document_id,
             asset=asset,
             version=versions[asset],
-            input_versions={upstream: data_versions[upstream]} if upstream else {SOURCE: sha256},
+            input_versions=inputs or {SOURCE: sha256},
             data_version=data_versions[asset],
             rows=_count(conn, document_id, asset),
             pages=page_ranges(pages),
@@ -126,12 +121,10 @@ def count_attempt(
 
 def data_version(conn: duckdb.DuckDBPyConnection, document_id: str, asset: str) -> str:
     """Hash of the content of an asset's rows of one document, in a stable order."""
-    hidden = _NOT_CONTENT.get(asset, frozenset({"document_id"}))
-    names = [c.name for c in ASSET_TABLES[asset].columns if c.name not in hidden]
-    fields = [f"'{name}': {name}" for name in names]
-    if asset == "pages":
-        fields.append(f"'is_failed': status = '{PageStatus.FAILED}'")
-    place = "page_number" if asset == "pages" else "page_number, reading_order, region_id"
+    table = ASSET_TABLES[asset]
+    names = [column.name for column in table.columns if column.name != "document_id"]
+    fields = [f"'{name}': {table.content.get(name, identifier(name))}" for name in names]
+    place = ", ".join(table.order_by)
     (digest,) = only_row(
         conn,
         f"""
@@ -174,7 +167,7 @@ def _replace_rows(
     if asset == "text":
         _insert_text(conn, document_id, version, updates)
         return
-    place = "page_number" if asset == "pages" else "page_number, reading_order, region_id"
+    place = ", ".join(ASSET_TABLES[asset].order_by)
     conn.execute(
         f"INSERT INTO {asset} BY NAME SELECT * EXCLUDE (version) FROM staging.{asset} "
         f"WHERE document_id = ? AND version = ? ORDER BY {place}",

@@ -5,7 +5,11 @@ from typing import Any
 
 import duckdb
 
-from deepcompress_dagster.records import ASSETS, DocumentStatus, Region
+from deepcompress_dagster.asset_graph import ASSETS
+from deepcompress_dagster.records import (
+    DocumentStatus,
+    Region,
+)
 from deepcompress_dagster.warehouse.arrow import insert
 from deepcompress_dagster.warehouse.errors import NotMaterializedError, UnknownDocumentError
 from deepcompress_dagster.warehouse.rows import region

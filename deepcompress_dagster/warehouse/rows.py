@@ -18,19 +18,20 @@ from deepcompress_dagster.records import (
     TextStyle,
 )
 from deepcompress_dagster.warehouse.arrow import Row
+from deepcompress_dagster.warehouse.schema import ASSET_TABLES
 
 
 def asset_rows(asset: str, result: PageResult) -> list[Row]:
-    """The rows of one asset of one page, each region once.
+    """The rows of one asset of one page, each key once.
 
     Two boxes that round to the same whole points are one region by its identity; the first in
     reading order stays. An asset that the result does not carry has no rows.
     """
-    rows = _ROWS[asset](result)
-    unique: dict[Any, Row] = {}
-    for row in sorted(rows, key=lambda row: row.get("reading_order", 0)):
-        unique.setdefault(row.get("region_id"), row)
-    return [{"document_id": result.document_id, **row} for row in unique.values()]
+    unique: dict[tuple[Any, ...], Row] = {}
+    for row in sorted(_ROWS[asset](result), key=lambda row: row.get("reading_order", 0)):
+        named = {"document_id": result.document_id, **row}
+        unique.setdefault(tuple(named[name] for name in ASSET_TABLES[asset].key), named)
+    return list(unique.values())
 
 
 def error_row(error: PageError) -> dict[str, Any]:

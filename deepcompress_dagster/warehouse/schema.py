@@ -9,11 +9,12 @@ keeps it, while an index there makes files a quarter larger and puts delete-and-
 key into the replay of the write-ahead log, which is where index defects of DuckDB have been.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deepcompress_dagster.records import ASSETS
+from deepcompress_dagster.asset_graph import ASSETS
+from deepcompress_dagster.records import PageStatus
 from deepcompress_dagster.warehouse.views import VIEWS
 
 if TYPE_CHECKING:
@@ -21,24 +22,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 3
 """Version of everything below and of views.py; migration.py brings older files here."""
-
-UPSTREAM = {"layouts": "pages", "text": "layouts", "tables": "layouts", "figures": "layouts"}
-"""The asset that each asset is made from; ``pages`` is made from the PDF itself."""
-
-SOURCE = "source"
-"""Name of the PDF among the input versions of ``pages``."""
-
-STAGE_ASSET = {
-    "open": "pages",
-    "render": "pages",
-    "orientation": "layouts",
-    "layout": "layouts",
-    "text": "text",
-    "tables": "tables",
-    "figures": "figures",
-    "document_pass": "text",
-}
-"""The asset that a stage of the pipeline works for."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +40,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table; ``key`` is enforced by an index only where ``has_index``."""
+    """One table; ``key`` is enforced by an index only where ``has_index``.
+
+    Of an asset's table, ``order_by`` are the columns that put the rows of one document in order.
+    The asset's data version is a hash of its columns; ``content`` gives for some of them the SQL
+    of what counts instead of the value.
+    """
 
     name: str
     comment: str
@@ -65,6 +53,8 @@ class Table:
     columns: tuple[Column, ...]
     has_index: bool = False
     unique: tuple[str, ...] = ()
+    order_by: tuple[str, ...] = ()
+    content: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ddl(self) -> str:
@@ -125,6 +115,7 @@ STYLE_STRUCT = (
 )
 """``style`` of a line of text: how most of its characters are set."""
 _REGION_KEY = ("document_id", "page_number", "region_id")
+_READING_ORDER = ("page_number", "reading_order", "region_id")
 
 DOCUMENTS = Table(
     "documents",
@@ -202,6 +193,8 @@ PAGES = Table(
             "layer that OCR laid over a scan.",
         ),
     ),
+    order_by=("page_number",),
+    content={"status": f"status = '{PageStatus.FAILED}'", "error": "NULL"},  # those of later stages
 )
 
 LAYOUTS = Table(
@@ -216,6 +209,7 @@ LAYOUTS = Table(
         _ORDER,
         _MODEL,
     ),
+    order_by=_READING_ORDER,
 )
 
 TEXT = Table(
@@ -248,6 +242,7 @@ TEXT = Table(
         ),
         Column("monospace", "BOOLEAN", "Whether it is program code or the like, lines kept."),
     ),
+    order_by=_READING_ORDER,
 )
 
 TABLES = Table(
@@ -273,6 +268,7 @@ TABLES = Table(
         Column("confidence", "DOUBLE", "Confidence of the table model, 0 to 1."),
         _MODEL,
     ),
+    order_by=_READING_ORDER,
 )
 
 FIGURES = Table(
@@ -296,6 +292,7 @@ FIGURES = Table(
         _optional("image_path", "VARCHAR", "Image of the figure, relative to the data folder."),
         _MODEL,
     ),
+    order_by=_READING_ORDER,
 )
 
 ERRORS = Table(
@@ -324,7 +321,7 @@ ASSET_STATE = Table(
     ("document_id", "asset"),
     (
         _DOCUMENT_ID,
-        Column("asset", "VARCHAR", "pages, layouts, text, tables or figures."),
+        Column("asset", "VARCHAR", f"One of {', '.join(ASSETS)}."),
         Column("version", "VARCHAR", "Code version that made the rows."),
         Column(
             "input_versions",
@@ -359,7 +356,7 @@ CURRENT_VERSIONS = Table(
     "Code versions that are current: what a stale row differs from.",
     ("asset",),
     (
-        Column("asset", "VARCHAR", "pages, layouts, text, tables or figures."),
+        Column("asset", "VARCHAR", f"One of {', '.join(ASSETS)}."),
         Column("version", "VARCHAR", "Its code version today."),
     ),
 )

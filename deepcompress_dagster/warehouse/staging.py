@@ -14,8 +14,8 @@ from typing import Any
 
 import duckdb
 
+from deepcompress_dagster.asset_graph import STAGE_ASSET, in_order, upstream
 from deepcompress_dagster.records import (
-    ASSETS,
     BBox,
     DocumentOpened,
     Label,
@@ -27,21 +27,13 @@ from deepcompress_dagster.records import (
 from deepcompress_dagster.warehouse.arrow import Row, insert
 from deepcompress_dagster.warehouse.errors import NotMaterializedError
 from deepcompress_dagster.warehouse.rows import asset_rows, error_row
-from deepcompress_dagster.warehouse.schema import STAGE_ASSET, STAGED_BY_ASSET, UPSTREAM
+from deepcompress_dagster.warehouse.schema import STAGED_BY_ASSET
 from deepcompress_dagster.warehouse.sql import first_row
 
 Versions = Mapping[str, str]
 
 _EDGE_CHARACTERS = 240
 """How much of a block's beginning and end the document pass sees: more than a long heading."""
-
-
-def in_order(assets: Iterable[str]) -> tuple[str, ...]:
-    """``assets`` upstream first. Raises ValueError for a name that is none, or for no name."""
-    chosen = set(assets)
-    if not chosen or not chosen <= set(ASSETS):
-        raise ValueError(f"assets are {', '.join(ASSETS)}, not: {sorted(chosen) or 'none'}")
-    return tuple(asset for asset in ASSETS if asset in chosen)
 
 
 def staged_versions(
@@ -54,21 +46,24 @@ def staged_versions(
     committed = committed_data_versions(conn, document_id)
     staged: dict[str, str] = {}
     for asset in in_order(versions):
-        upstream = UPSTREAM.get(asset)
-        if upstream is None:
-            origin = ""
-        elif upstream in staged:
-            origin = staged[upstream]
-        elif upstream in committed:
-            origin = committed[upstream]
-        else:
-            raise NotMaterializedError(
-                f"{asset} of {document_id} is made from its {upstream}, which are not there: "
-                f"materialise {upstream} first or with it"
-            )
+        origin = "\n".join(
+            _origin(document_id, asset, parent, staged, committed) for parent in upstream(asset)
+        )
         key = f"{asset}\n{versions[asset]}\n{origin}"
         staged[asset] = hashlib.sha256(key.encode()).hexdigest()[:32]
     return staged
+
+
+def _origin(
+    document_id: str, asset: str, parent: str, staged: Versions, committed: Versions
+) -> str:
+    """What an asset is made from as one of its inputs: staged in the same run, or committed."""
+    if parent not in staged and parent not in committed:
+        raise NotMaterializedError(
+            f"{asset} of {document_id} is made from its {parent}, which are not there: "
+            f"materialise {parent} first or with it"
+        )
+    return staged.get(parent) or committed[parent]
 
 
 def committed_data_versions(conn: duckdb.DuckDBPyConnection, document_id: str) -> dict[str, str]:

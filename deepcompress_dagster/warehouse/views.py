@@ -7,6 +7,8 @@ committed rows and rows in work go through the same ones.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from deepcompress_dagster.asset_graph import ASSETS, EDGES
+
 
 @dataclass(frozen=True)
 class View:
@@ -49,31 +51,35 @@ _IS_COMMITTED = {"is_committed": "False for finished pages of a document still i
 
 _READING_ORDER = "document_id, page_number, reading_order, region_id"
 
-_STALE = """
-WITH upstream(asset, made_from) AS (
-    VALUES ('layouts', 'pages'), ('text', 'layouts'), ('tables', 'layouts'), ('figures', 'layouts')
-), own AS (
-    SELECT s.document_id, s.asset, u.made_from, CASE
-        WHEN v.version <> s.version THEN 'code version changed'
-        WHEN u.made_from IS NULL THEN NULL
-        WHEN p.data_version IS NULL THEN u.made_from || ' is gone'
-        WHEN p.data_version <> s.input_versions[u.made_from] THEN u.made_from || ' changed'
-    END AS reason
-    FROM asset_state s
+_EDGES = ", ".join(f"('{asset}', '{parent}')" for asset, parent in EDGES)
+
+_STALE = f"""
+WITH RECURSIVE upstream(asset, parent) AS (
+    VALUES {_EDGES}
+), current AS (
+    SELECT s.* FROM asset_state s
     JOIN documents d ON d.document_id = s.document_id AND d.is_current
-    LEFT JOIN current_versions v ON v.asset = s.asset
-    LEFT JOIN upstream u ON u.asset = s.asset
-    LEFT JOIN asset_state p ON p.document_id = s.document_id AND p.asset = u.made_from
+), changed AS (
+    SELECT s.document_id, s.asset, 'code version changed' AS reason, 0 AS distance
+    FROM current s JOIN current_versions v ON v.asset = s.asset AND v.version <> s.version
+    UNION ALL
+    SELECT s.document_id, s.asset,
+        u.parent || CASE WHEN p.asset IS NULL THEN ' is gone' ELSE ' changed' END, 1
+    FROM current s
+    JOIN upstream u ON u.asset = s.asset
+    LEFT JOIN asset_state p ON p.document_id = s.document_id AND p.asset = u.parent
+    WHERE p.data_version IS DISTINCT FROM s.input_versions[u.parent]
+), stale AS (
+    SELECT * FROM changed
+    UNION
+    SELECT s.document_id, s.asset, u.parent || ' is stale', p.distance + 1
+    FROM stale p
+    JOIN upstream u ON u.parent = p.asset
+    JOIN asset_state s ON s.document_id = p.document_id AND s.asset = u.asset
 )
-SELECT s.document_id, s.asset, coalesce(
-    s.reason,
-    CASE WHEN a.reason IS NOT NULL THEN a.asset || ' is stale' END,
-    CASE WHEN b.reason IS NOT NULL THEN a.asset || ' is stale' END
-) AS reason
-FROM own s
-LEFT JOIN own a ON a.document_id = s.document_id AND a.asset = s.made_from
-LEFT JOIN own b ON b.document_id = s.document_id AND b.asset = a.made_from
-WHERE coalesce(s.reason, a.reason, b.reason) IS NOT NULL
+SELECT document_id, asset, first(reason ORDER BY distance, reason) AS reason
+FROM stale
+GROUP BY document_id, asset
 """
 
 _NEWEST_STAGED = """
@@ -326,7 +332,7 @@ VIEWS = (
         "Committed assets of current documents that would come out differently today.",
         {
             "document_id": "The document, see documents.",
-            "asset": "pages, layouts, text, tables or figures.",
+            "asset": f"One of {', '.join(ASSETS)}.",
             "reason": "What changed since.",
         },
         _STALE,

@@ -10,8 +10,8 @@ from typing import BinaryIO
 import duckdb
 import pyarrow as pa
 
+from deepcompress_dagster.asset_graph import ASSETS, in_order
 from deepcompress_dagster.records import (
-    ASSETS,
     BlockUpdate,
     DocumentOpened,
     DocumentResult,
@@ -162,7 +162,7 @@ class Warehouse:
 
         True when they differ from those recorded; nothing is written otherwise.
         """
-        staging.in_order(versions)
+        in_order(versions)
         with self._database.read() as conn:
             recorded = queries.current_versions(conn)
         changed = {**recorded, **versions} != recorded

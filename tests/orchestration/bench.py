@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import dagster as dg
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration import ingest, run_records
 from deepcompress_dagster.orchestration.defs.resources import GpuResource
 from deepcompress_dagster.orchestration.partitions import documents
 from deepcompress_dagster.records import (
-    ASSETS,
     BBox,
     DocumentOpened,
     DocumentResult,

@@ -7,13 +7,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration import run_records
 from deepcompress_dagster.orchestration.execution import executor, reporting
 from deepcompress_dagster.orchestration.execution.planning import RunSpec
 from deepcompress_dagster.passwords import Passwords
 from deepcompress_dagster.pdf.errors import transient_error_types
 from deepcompress_dagster.pipeline import stages
-from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings
 from tests.orchestration.bench import Bench, FakeParser
 

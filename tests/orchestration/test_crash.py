@@ -9,11 +9,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import ingest, run_records
 from deepcompress_dagster.orchestration.defs import sensors
 from deepcompress_dagster.orchestration.inbox import Backoff
-from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
 from tests.orchestration.bench import FakeGpu, FakeParser, write_pdf

@@ -9,11 +9,11 @@ import dagster as dg
 import pytest
 import yaml
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import run_records
 from deepcompress_dagster.orchestration.server import TEMPLATE
 from deepcompress_dagster.pipeline import stages
-from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings
 from tests.orchestration.bench import Bench
 

@@ -9,10 +9,10 @@ import numpy as np
 import pymupdf
 import pytest
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.models.predictor import Image
 from deepcompress_dagster.orchestration import ingest
-from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings, load_settings
 from deepcompress_dagster.warehouse import Warehouse
 from tests import taught_checkpoints as taught

@@ -2,8 +2,8 @@ import dagster as dg
 import pytest
 from markdown_it import MarkdownIt
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration.execution import metadata
-from deepcompress_dagster.records import ASSETS
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -12,13 +12,16 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration import ingest, run_records
 from deepcompress_dagster.orchestration.defs import jobs, sensors
 from deepcompress_dagster.orchestration.defs.sensors import Cursor, Tick
 from deepcompress_dagster.orchestration.execution import executor, reporting
 from deepcompress_dagster.orchestration.inbox import Backoff
 from deepcompress_dagster.pdf.errors import transient_error_types
-from deepcompress_dagster.records import ASSETS, DocumentStatus
+from deepcompress_dagster.records import (
+    DocumentStatus,
+)
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import DocumentRow
 from tests.orchestration.bench import Bench, FakeParser, write_pdf
@@ -45,7 +48,7 @@ class Daemon:
             **{
                 "backoff": self.backoff,
                 "warn": self.warnings.append,
-                "lacks": lambda settings: None,
+                "missing_prerequisite": lambda settings: None,
                 "now": lambda: time.time() + self.later,
                 **options,
             },
@@ -419,7 +422,9 @@ def test_the_sensor_runs_from_the_start_and_asks_through_dagster(
 ) -> None:
     write_pdf(settings.inbox / "a.pdf")
     repository = bench.definitions.get_repository_def()
-    monkeypatch.setitem(sensors.Tick.__init__.__kwdefaults__, "lacks", lambda settings: None)
+    monkeypatch.setitem(
+        sensors.Tick.__init__.__kwdefaults__, "missing_prerequisite", lambda settings: None
+    )
     sensor = repository.get_sensor_def(sensors.SENSOR_NAME)
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
     assert sensor.minimum_interval_seconds == settings.sensor_interval_s

@@ -7,9 +7,9 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import ingest
-from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
 from tests.orchestration.bench import FakeGpu, write_pdf

@@ -10,9 +10,9 @@ import dagster as dg
 import pymupdf
 import pytest
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import ingest
-from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import load_settings
 from deepcompress_dagster.warehouse import Warehouse
 from tests.orchestration.bench import Bench

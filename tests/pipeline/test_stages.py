@@ -1,7 +1,7 @@
 import pytest
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.pipeline import stages
-from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.records import (
-    ASSETS,
     BBox,
     DocumentOpened,
     DocumentResult,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.records import (
-    ASSETS,
     DRAWINGS_LEFT_OUT,
     WORDS_LEFT_OUT,
     DocumentResult,

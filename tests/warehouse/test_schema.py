@@ -3,12 +3,9 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.warehouse.schema import (
     MAIN_TABLES,
-    STAGE_ASSET,
     STAGING_TABLES,
-    UPSTREAM,
     Table,
     create_schema,
 )
@@ -78,8 +75,3 @@ def test_a_view_has_the_columns_that_it_comments_on_in_order(
 @pytest.mark.parametrize("table", [*MAIN_TABLES, *STAGING_TABLES], ids=lambda table: table.name)
 def test_a_key_is_made_of_columns_of_its_table(table: Table) -> None:
     assert set(table.key) <= {column.name for column in table.columns}
-
-
-def test_every_asset_is_made_by_a_stage_and_from_an_asset_before_it() -> None:
-    assert set(STAGE_ASSET.values()) == set(ASSETS)
-    assert all(ASSETS.index(up) < ASSETS.index(asset) for asset, up in UPSTREAM.items())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import dagster as dg
 from pydantic import Field
 
+from deepcompress_dagster.asset_graph import ASSETS, GRAPH
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.orchestration import checks, disk, run_records
 from deepcompress_dagster.orchestration.defs.resources import GpuResource, WarehouseResource
@@ -24,7 +25,6 @@ from deepcompress_dagster.orchestration.execution.reporting import Event
 from deepcompress_dagster.orchestration.partitions import documents
 from deepcompress_dagster.passwords import load_passwords
 from deepcompress_dagster.pipeline import stages
-from deepcompress_dagster.records import ASSETS
 from deepcompress_dagster.settings import Settings, SettingsError
 from deepcompress_dagster.warehouse import WarehouseBusyError, WarehouseError
 
@@ -74,7 +74,7 @@ class ParseConfig(dg.Config):
 def source_pdfs() -> dg.AssetSpec:
     """The PDFs themselves: materialised by whoever registers them, never by a run."""
     return dg.AssetSpec(
-        events.SOURCE,
+        events.SOURCE_ASSET,
         partitions_def=documents,
         group_name=GROUP,
         owners=OWNERS,
@@ -93,7 +93,7 @@ def asset_specs(settings: Settings) -> list[dg.AssetSpec]:
             skippable=True,
             group_name=GROUP,
             owners=OWNERS,
-            kinds=set(metadata.DESCRIPTIONS[asset].kinds),
+            kinds=set(GRAPH[asset].kinds),
             code_version=versions[asset],
             description=metadata.description(asset),
             metadata=metadata.asset_metadata(asset, parse_documents_asset),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration.defs.assets import ParseConfig
 from deepcompress_dagster.orchestration.run_records import (
     JOB_NAME,
@@ -15,7 +16,6 @@ from deepcompress_dagster.orchestration.run_records import (
     RANGE_START_TAG,
     SCATTERED_TAG,
 )
-from deepcompress_dagster.records import ASSETS
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (

@@ -21,30 +21,31 @@ from dagster._core.definitions.data_version import (
 )
 from dagster._core.events import AssetMaterializationPlannedData
 
+from deepcompress_dagster import asset_graph
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration.checks import Verdict
-from deepcompress_dagster.orchestration.execution.planning import SOURCE as WAREHOUSE_SOURCE
 from deepcompress_dagster.orchestration.partitions import batches
 from deepcompress_dagster.orchestration.run_records import OP_NAME
-from deepcompress_dagster.pipeline import stages
-from deepcompress_dagster.records import ASSETS
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse.types import AssetState, DocumentRow
 
-SOURCE = "source_pdfs"
+SOURCE_ASSET = "source_pdfs"
+"""The asset that stands for the registered PDFs."""
+
 QUERY_PARTITIONS = 500
 """Partitions in one query; SQLite allows a limited number of parameters."""
 
 
 def upstream(asset: str) -> tuple[str, ...]:
     """The assets that ``asset`` is computed from, in Dagster's names."""
-    return stages.upstream(asset) or (SOURCE,)
+    return asset_graph.upstream(asset) or (SOURCE_ASSET,)
 
 
 def source_materialization(document: "DocumentRow", path: str) -> dg.AssetMaterialization:
     """Says that a PDF was registered; its data version is the sha256 of its bytes."""
     return dg.AssetMaterialization(
-        SOURCE,
+        SOURCE_ASSET,
         partition=document.document_id,
         metadata={"path": dg.MetadataValue.path(path), "bytes": document.bytes},
         tags={DATA_VERSION_TAG: document.sha256, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"},
@@ -87,7 +88,7 @@ def _pointer(newest_input: dg.EventLogRecord | None, version: str) -> str:
 
 
 def _input_version(state: "AssetState", parent: str) -> str:
-    return state.input_versions[WAREHOUSE_SOURCE if parent == SOURCE else parent]
+    return state.input_versions[asset_graph.SOURCE if parent == SOURCE_ASSET else parent]
 
 
 def version_tags(state: "AssetState") -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from deepcompress_dagster.asset_graph import ASSETS, OPEN, STAGE_ASSET
 from deepcompress_dagster.orchestration.disk import require_room
 from deepcompress_dagster.orchestration.execution import events, planning
 from deepcompress_dagster.orchestration.execution.planning import DocumentPlan, RunSpec
@@ -23,9 +24,7 @@ from deepcompress_dagster.orchestration.execution.staging import Staging
 from deepcompress_dagster.orchestration.partitions import batches
 from deepcompress_dagster.passwords import Passwords
 from deepcompress_dagster.pdf.errors import transient_error_types
-from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.records import (
-    ASSETS,
     DocumentOpened,
     DocumentResult,
     DocumentTask,
@@ -172,7 +171,7 @@ class RunExecutor:
             unreported[state.document_id].add(state.asset)
         flawed: defaultdict[str, set[str]] = defaultdict(set)
         for failure in self._warehouse.failures(ids):
-            flawed[failure.document_id].add(stages.STAGE_ASSET.get(failure.stage, "pages"))
+            flawed[failure.document_id].add(STAGE_ASSET.get(failure.stage, "pages"))
         for name in ids:
             if row := rows.get(name):
                 yield (
@@ -229,7 +228,7 @@ class RunExecutor:
             staging.flush()
         while self._lost:
             name, reason = self._lost.popitem()
-            self._fail(PageError(name, None, stages.OPEN, "kept_pdf_lost", reason), assets)
+            self._fail(PageError(name, None, OPEN, "kept_pdf_lost", reason), assets)
             self._tell(documents_done=1)
 
     def _stored_regions(self, chosen: Mapping[str, DocumentPlan]) -> StoredRegions:

@@ -3,7 +3,6 @@
 import html
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from urllib.parse import quote
 
 import dagster as dg
 
-from deepcompress_dagster.pipeline import stages
+from deepcompress_dagster.asset_graph import GRAPH, STAGE_ASSET
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse.types import AssetState, DocumentSummary
@@ -25,41 +24,6 @@ PICTURED = frozenset({"layouts", "tables"})
 """Assets whose materializations show a small page with what was found on it."""
 
 _MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]()#+\-.!|~>:/@])")
-
-
-@dataclass(frozen=True)
-class Described:
-    """What a reader of the asset graph is told of an asset."""
-
-    description: str
-    kinds: frozenset[str]
-
-
-DESCRIPTIONS: Mapping[str, Described] = {
-    "pages": Described(
-        "One row per page: its size, rotation and resolution, and whether it carries text.",
-        frozenset({"duckdb"}),
-    ),
-    "layouts": Described(
-        "One row per region that the layout model found: its class, box, score and place in"
-        " reading order.",
-        frozenset({"duckdb", "torch"}),
-    ),
-    "text": Described(
-        "One row per text block: what it says, whether it was read from the PDF or from pixels,"
-        " heading levels, and lines with their boxes.",
-        frozenset({"duckdb", "torch"}),
-    ),
-    "tables": Described(
-        "One row per table: its cells with spans and boxes, as rows, HTML and Markdown.",
-        frozenset({"duckdb", "torch"}),
-    ),
-    "figures": Described(
-        "One row per figure: its kind, caption, the text inside it, and its data where they are"
-        " certain.",
-        frozenset({"duckdb", "torch"}),
-    ),
-}
 
 
 @cache
@@ -77,7 +41,7 @@ def description(asset: str) -> str:
     """The text that stands beside an asset, with the way to the source that AGPL-3.0 asks for."""
     link = source_link()
     source = f"[Source code]({link})" if link else "Source code: see the code references"
-    return f"{DESCRIPTIONS[asset].description}\n\n{source}, AGPL-3.0-or-later."
+    return f"{GRAPH[asset].description}\n\n{source}, AGPL-3.0-or-later."
 
 
 def asset_metadata(asset: str, function: Callable[..., object]) -> dict[str, object]:
@@ -130,7 +94,7 @@ def document_metadata(
     seconds = {
         stage: round(value, 3)
         for stage, value in summary.seconds.items()
-        if stages.STAGE_ASSET.get(stage) == state.asset
+        if STAGE_ASSET.get(stage) == state.asset
     }
     pages = max(1, summary.pages)
     shown: dict[str, dg.MetadataValue] = {

@@ -5,14 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepcompress_dagster import page_ranges
-from deepcompress_dagster.pipeline import stages
-from deepcompress_dagster.records import ASSETS
+from deepcompress_dagster.asset_graph import ASSETS, SOURCE, read_from_store, upstream
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse import AssetState, DocumentRow
-
-SOURCE = "source"
-"""What the warehouse calls the PDF among the inputs of ``pages``."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +53,16 @@ def plan_document(
     for asset in spec.assets:
         keeps = asset in unreported or (spec.skip_unchanged and asset not in flawed)
         stands = keeps and _is_current(spec, document, states, asset)
-        if not stands or any(parent in compute for parent in stages.upstream(asset)):
+        if not stands or any(parent in compute for parent in upstream(asset)):
             compute.append(asset)
     pages = spec.pages
     if missing := _missing_upstream(compute, states):
         return DocumentPlan(refusal=_refusal(compute, missing))
-    if compute and stages.plan(compute).stored_regions:
-        pages = tuple(sorted(_wanted(spec, document) & _covered(states["layouts"])))
+    if stored := read_from_store(compute):
+        covered = (_covered(states[parent]) for parent in stored)
+        pages = tuple(sorted(_wanted(spec, document).intersection(*covered)))
         if not pages:
-            return DocumentPlan(refusal=_refusal(compute, ["layouts"]))
+            return DocumentPlan(refusal=_refusal(compute, stored))
     report = (states[asset] for asset in ASSETS if asset in unreported and asset not in compute)
     return DocumentPlan(tuple(compute), pages, tuple(report))
 
@@ -96,7 +93,7 @@ def _is_current(
         return False
     inputs = {
         parent: states[parent].data_version if parent in states else None
-        for parent in stages.upstream(asset)
+        for parent in upstream(asset)
     } or {SOURCE: document.sha256}
     if any(state.input_versions.get(name) != version for name, version in inputs.items()):
         return False
@@ -105,5 +102,5 @@ def _is_current(
 
 def _missing_upstream(compute: Collection[str], states: Mapping[str, "AssetState"]) -> list[str]:
     """The upstream assets that ``compute`` needs and that are neither in it nor committed."""
-    needed = {parent for asset in compute for parent in stages.upstream(asset)}
+    needed = {parent for asset in compute for parent in upstream(asset)}
     return [asset for asset in ASSETS if asset in needed - set(compute) - set(states)]
