@@ -131,7 +131,7 @@ def in_order(assets: Collection[str]) -> tuple[str, ...]:
     """``assets`` upstream first. Raises ValueError for a name that is none, or for no name."""
     unknown = sorted(set(assets) - GRAPH.keys())
     if unknown or not assets:
-        raise ValueError(f"assets are {', '.join(ASSETS)}; got {unknown or 'none'}")
+        raise ValueError(f"select one or more of {', '.join(ASSETS)}; got {unknown or 'nothing'}")
     return tuple(asset for asset in ASSETS if asset in assets)
 
 

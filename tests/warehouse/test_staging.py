@@ -83,7 +83,7 @@ def test_text_needs_layouts_selected_or_committed(warehouse: Warehouse, document
 def test_a_selection_names_assets(
     warehouse: Warehouse, document: str, assets: dict[str, str]
 ) -> None:
-    with pytest.raises(ValueError, match="assets are pages, layouts"):
+    with pytest.raises(ValueError, match="one or more of pages, layouts"):
         warehouse.finished_pages(document, assets)
 
 
