@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepcompress_dagster.records import ASSETS
+from deepcompress_dagster.asset_graph import ASSETS
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse import Warehouse
