@@ -3,7 +3,7 @@
 Dagster loads ``defs`` from here where a benchmark is about processes and not about models.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,10 @@ from deepcompress_dagster.models.predictor import (
     CellGrid,
     Detection,
     Orientation,
-    Predictor,
     ReadText,
 )
 from deepcompress_dagster.orchestration.defs.resources import GpuResource
 from deepcompress_dagster.pipeline.parse import Parser
-from deepcompress_dagster.pipeline.stages import Plan
 from deepcompress_dagster.records import BBox, Label, TableCell, TextLine
 from deepcompress_dagster.settings import Settings, load_settings
 
@@ -64,21 +62,30 @@ _ANSWERS = {
 }
 
 
-class TinyParser(Parser):
-    """The parser, with these models in place of weights."""
+class TinyModels:
+    """These models for every task but figures."""
 
-    def _require_models(self, plan: Plan) -> None:
+    device = "cpu"
+
+    def require(self, tasks: Collection[Task]) -> None:
         return
 
-    def _predictor(self, task: Task) -> Predictor[Any, Any]:
+    def serves(self, task: Task) -> bool:
+        return task in _ANSWERS
+
+    def predictor(self, task: Task) -> TinyModel:
         return TinyModel(task)
+
+    def locates_lines(self) -> bool:
+        return True
 
 
 class TinyGpu(GpuResource):
     """Hands out the parser with tiny models."""
 
     def parser(self, settings: Settings) -> Parser:
-        return TinyParser(settings, buffer_dir=settings.data_dir / "tmp" / "slots")
+        buffers = settings.data_dir / "tmp" / "pixels"
+        return Parser(settings, buffer_dir=buffers, models=TinyModels())
 
     def model_loads(self) -> Mapping[str, int]:
         return {}

@@ -140,10 +140,10 @@ def test_leaving_early_ends_calls_that_would_take_long(settings, samples, tmp_pa
     with Parser(patient, buffer_dir=settings.data_dir / "slots") as parser:
         with closing(parser.parse(tasks)) as stream:
             assert isinstance(next(stream), DocumentOpened)
-            while not parser._workers.slots_in_use:
+            while not parser._pdfs.slots_in_use:
                 time.sleep(0.01)
-        assert parser._workers.pids == ()
-        assert parser._workers.slots_in_use == 0
+        assert parser._pdfs.pids == ()
+        assert parser._pdfs.slots_in_use == 0
         with pytest.raises(RuntimeError, match="closed"):
             list(parser.parse(tasks))
 
@@ -152,6 +152,18 @@ def test_missing_weights_are_one_error_with_the_command(settings, samples, tmp_p
     bare = settings.model_copy(update={"models_dir": tmp_path / "none"})
     with pytest.raises(MissingModelError, match="deepcompress models pull"):
         run(bare, [task(samples / "mill-report.pdf", settings.data_dir)])
+
+
+def test_models_that_are_handed_in_serve_in_place_of_weights(settings, samples, tmp_path):
+    from benchmarks.tiny import TinyModels
+
+    bare = settings.model_copy(update={"models_dir": tmp_path / "none"})
+    one = task(samples / "scanned-letter.pdf", settings.data_dir)
+    with Parser(bare, buffer_dir=settings.data_dir, models=TinyModels()) as parser:
+        (page,) = (event for event in parser.parse([one]) if isinstance(event, PageResult))
+    assert page.page.status is PageStatus.COMPLETE
+    assert {region.model for region in page.layouts} == {"tiny-layout@1"}
+    assert words(page) == "words"
 
 
 def test_pages_that_are_chosen_or_finished_are_respected(settings, samples):

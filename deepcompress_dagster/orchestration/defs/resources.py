@@ -72,13 +72,15 @@ class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def parser(self, settings: Settings) -> "Parser":
         """A parser over the process-wide model cache; the caller closes it."""
         from deepcompress_dagster.models.cache import model_cache
+        from deepcompress_dagster.pipeline.model_source import CatalogModels
         from deepcompress_dagster.pipeline.parse import Parser
 
         cache = model_cache()
         cache.configure(
             memory_fraction=settings.gpu_memory_fraction, lock_dir=settings.data_dir / "locks"
         )
-        return Parser(settings, buffer_dir=settings.data_dir / "tmp" / "pixels", cache=cache)
+        models = CatalogModels(settings, cache)
+        return Parser(settings, buffer_dir=settings.data_dir / "tmp" / "pixels", models=models)
 
     def model_loads(self) -> Mapping[str, int]:
         """How often each model was loaded since this process started."""
