@@ -78,7 +78,7 @@ DESCRIBED = (
         stages=(RULED_TABLES, TABLES),
         upstream=("layouts",),
         models=("orientation", "text", "table"),
-        revision=4,
+        revision=5,
         kinds=_PARSED,
     ),
     Asset(

@@ -79,6 +79,8 @@ class PageContent:
     """Share of the characters that are drawn invisibly; near 1 for the OCR layer of a scan."""
     drawings: tuple[BBox, ...] = ()
     """Boxes of the vector paths."""
+    rulings: tuple[BBox, ...] = ()
+    """Straight strokes and thin filled rectangles along an axis."""
     notes: tuple[PageNote, ...] = ()
 
     def __reduce__(self) -> tuple[Callable[..., "PageContent"], tuple[dict[str, Any]]]:
@@ -86,6 +88,7 @@ class PageContent:
         state = {item.name: getattr(self, item.name) for item in fields(self)}
         state["words"] = [_word_row(word) for word in self.words]
         state["drawings"] = [tuple(box) for box in self.drawings]
+        state["rulings"] = [tuple(box) for box in self.rulings]
         return _page_content, (state,)
 
 
@@ -110,6 +113,7 @@ def _word_row(word: Word) -> tuple[Any, ...]:
 def _page_content(state: dict[str, Any]) -> PageContent:
     state["words"] = tuple(Word(BBox(*row[:4]), *row[4:]) for row in state["words"])
     state["drawings"] = tuple(BBox(*row) for row in state["drawings"])
+    state["rulings"] = tuple(BBox(*row) for row in state["rulings"])
     return PageContent(**state)
 
 

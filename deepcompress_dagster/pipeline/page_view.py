@@ -53,6 +53,12 @@ class PageView:
         """The page as a crop of itself."""
         return Crop(self.pixels, 0.0, 0.0, self.scale)
 
+    @property
+    def rules(self) -> list[BBox]:
+        """The horizontal rules that are drawn on the page."""
+        boxes = (self.rotation.upright(rule) for rule in self.content.rulings)
+        return [box for box in boxes if box.width > box.height]
+
     def crop(self, box: BBox, margin: float = CROP_MARGIN) -> Crop:
         """The part in ``box`` (upright points) and ``margin`` points around it."""
         wide = box.expanded(margin)

@@ -1,4 +1,7 @@
-"""Reading the tables of a page: by their rules where those are certain, else by the table model."""
+"""Reading the tables of a page: by their rules where those are certain, else by the table model.
+
+The words give a reading of their own; which one is taken is told in table_choice.py.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,8 +10,12 @@ from deepcompress_dagster.pipeline import tables
 from deepcompress_dagster.pipeline.blocks import Block, with_room
 from deepcompress_dagster.pipeline.joining import joined
 from deepcompress_dagster.pipeline.page_view import PageContext
+from deepcompress_dagster.pipeline.phrases import without_fillers
+from deepcompress_dagster.pipeline.row_splitting import split_rows
 from deepcompress_dagster.pipeline.stage_calls import RULED_TABLES, TABLES, TEXT, RuledTablesJob
+from deepcompress_dagster.pipeline.table_choice import best_grid
 from deepcompress_dagster.pipeline.tables import Grid
+from deepcompress_dagster.pipeline.text_grid import text_grid
 from deepcompress_dagster.pipeline.text_layer import BLANK
 from deepcompress_dagster.records import Label, Table
 from deepcompress_dagster.streaming import Flow
@@ -19,27 +26,38 @@ def read_tables(
     page: PageContext, blocks: Sequence[Block], captions: Mapping[str, str]
 ) -> Flow[list[Table]]:
     """The rows of the page's tables; ``captions`` are texts by ``region_id``."""
-    wanted = [with_room(block) for block in blocks if block.label is Label.TABLE]
+    wanted = [
+        replace(with_room(block), lines=tuple(without_fillers(block.lines)))
+        for block in blocks
+        if block.label is Label.TABLE
+    ]
     if not wanted:
         return []
-    grids = yield from _ruled_grids(page, wanted)
-    uncertain = [
-        i
-        for i, (block, grid) in enumerate(zip(wanted, grids, strict=True))
-        if grid is None or not tables.is_certain(grid, block.lines)
+    ruled = yield from _ruled_grids(page, wanted)
+    certain = [
+        grid is not None and tables.is_certain(grid, block.lines)
+        for block, grid in zip(wanted, ruled, strict=True)
     ]
-    modelled = yield from _modelled_grids(page, [wanted[i] for i in uncertain])
-    for i, grid in zip(uncertain, modelled, strict=True):
-        if grid is not None:
-            grids[i] = tables.sounder(grids[i], grid, wanted[i].lines)
+    uncertain = [i for i, is_certain in enumerate(certain) if not is_certain]
+    seen = yield from _modelled_grids(page, [wanted[i] for i in uncertain])
+    modelled = dict(zip(uncertain, seen, strict=True))
     rows = []
-    for block, grid in zip(wanted, grids, strict=True):
-        if grid is not None and tables.is_collapsed(grid, block.lines):
-            grid = tables.row_by_row(block.lines)
-        if grid is not None and grid.n_rows and grid.n_columns:
+    for i, block in enumerate(wanted):
+        readings = (ruled[i], modelled.get(i), text_grid(block.lines, page.view.rules))
+        grid = _chosen(readings, block, certain=certain[i])
+        if grid is not None:
             caption = captions.get(block.region.region_id)
             rows.append(tables.table_row(block, grid, caption, page.view.rotation))
     return rows
+
+
+def _chosen(readings: Sequence[Grid | None], block: Block, *, certain: bool) -> Grid | None:
+    """The grid of the table in a block; None where no reading has a cell."""
+    seen = [grid for grid in readings if grid is not None]
+    grid = best_grid(seen, block.lines, certain=certain)
+    if grid is not None and tables.is_collapsed(grid, block.lines):
+        grid = tables.row_by_row(block.lines)
+    return grid if grid is not None and grid.n_rows and grid.n_columns else None
 
 
 def _ruled_grids(page: PageContext, wanted: Sequence[Block]) -> Flow[list[Grid | None]]:
@@ -51,7 +69,9 @@ def _ruled_grids(page: PageContext, wanted: Sequence[Block]) -> Flow[list[Grid |
     if found is None:
         return [None] * len(wanted)
     return [
-        tables.ruled_grid(table, block.lines) if table is not None else None
+        split_rows(tables.ruled_grid(table, block.lines), block.lines)
+        if table is not None
+        else None
         for table, block in zip(found, wanted, strict=True)
     ]
 
@@ -68,7 +88,7 @@ def _modelled_grids(page: PageContext, wanted: Sequence[Block]) -> Flow[list[Gri
         grid = tables.modelled_grid(output.value, output.model, block, crop.placed)
         if not block.lines and not page.options.locates_lines:
             grid = yield from _read_cells(page, grid)
-        grids.append(tables.trimmed(grid))
+        grids.append(split_rows(tables.trimmed(grid), block.lines))
     return grids
 
 

@@ -3,21 +3,15 @@
 import html
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
-from operator import itemgetter
-
-import numpy as np
-import numpy.typing as npt
 
 from deepcompress_dagster.models.predictor import CellGrid
 from deepcompress_dagster.pdf.messages import FoundTable
 from deepcompress_dagster.pipeline.blocks import Block
 from deepcompress_dagster.pipeline.lines import PageLine, cell_text, rows_of
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
+from deepcompress_dagster.pipeline.placement import pieces_by_cell, placed_rows
 from deepcompress_dagster.pipeline.row_bands import in_bands
 from deepcompress_dagster.records import BBox, Table, TableCell, union
-
-FloatArray = npt.NDArray[np.float64]
 
 RULED = "ruling-lines"
 """``model`` of tables whose structure was read from ruling lines."""
@@ -34,19 +28,9 @@ RULED_WORDS = 0.95
 RULED_FILLED = 0.3
 """A ruled grid is certain from this confidence, share of words inside and share of filled cells."""
 
-RIVAL_CONFIDENCE = 0.6
-"""Below this confidence a ruled grid stands only where no model gave one."""
-
-CLEARLY_SOUNDER = 0.04
-"""Soundness by which a ruled grid must lead a modelled one. On the 33 documents of the ICDAR 2013
-practice set the mean TEDS is .902 so, .899 without a lead, .885 for the model alone."""
-
 TORN_ROWS = 0.2
 """Share of rows of text that cells tear apart from which a model's rows are not where it says; on
 sound grids it is below .18."""
-
-APART = 1.0
-"""Heights between two words of a line from which they are not of one cell."""
 
 
 @dataclass(frozen=True)
@@ -81,78 +65,14 @@ def overlapping_slots(cells: Iterable[TableCell]) -> int:
 
 
 def fill(cells: Sequence[TableCell], lines: Sequence[PageLine]) -> tuple[TableCell, ...]:
-    """Cells with the text of ``lines``: each word goes to the cell that covers it, or the nearest.
+    """Cells with the text of ``lines``: each phrase goes to the cell that it is in or nearest to.
 
     Cells without a box stay empty.
     """
-    pieces = _by_cell(cells, lines)
+    pieces = pieces_by_cell(cells, lines)
     return tuple(
         replace(cell, text=cell_text(pieces.get(index, ()))) for index, cell in enumerate(cells)
     )
-
-
-def _by_cell(cells: Sequence[TableCell], lines: Sequence[PageLine]) -> dict[int, list[PageLine]]:
-    """The pieces of ``lines`` that belong to each cell, by the cell's index."""
-    framed = _framed(cells)
-    pieces: dict[int, list[PageLine]] = {}
-    for line in lines:
-        for index, piece in _placed(line, *framed):
-            pieces.setdefault(index, []).append(piece)
-    return pieces
-
-
-def soundness(grid: Grid, lines: Sequence[PageLine]) -> float:
-    """How well a grid suits its words, 0 to 1, to choose between two readings of one table.
-
-    It falls with cells that hold words far apart on one line (columns missed) and with empty cells
-    (rows or columns split).
-    """
-    words = apart = 0
-    for pieces in _by_cell(grid.cells, lines).values():
-        for row in rows_of(pieces):
-            boxes = sorted(word.bbox for piece in row for word in piece.words)
-            words += len(boxes)
-            apart += sum(two.x0 - one.x1 > APART * one.height for one, two in pairwise(boxes))
-    return (1 - apart / max(1, words)) * grid.filled_share
-
-
-def _framed(cells: Sequence[TableCell]) -> tuple[list[int], FloatArray]:
-    """Indices of the cells that have a box, and their boxes: (n, 4)."""
-    framed = [(index, cell.bbox) for index, cell in enumerate(cells) if cell.bbox is not None]
-    return [index for index, _ in framed], np.array([box for _, box in framed], float)
-
-
-def _placed(
-    line: PageLine, indices: Sequence[int], boxes: FloatArray
-) -> list[tuple[int, PageLine]]:
-    """The line's words by the index of their cell, neighbours of one cell together."""
-    if not indices or not line.words:
-        return []
-    found = _nearest(np.array([word.bbox for word in line.words], float), boxes)
-    places = zip((indices[i] for i in found), line.words, strict=True)
-    pieces: list[tuple[int, PageLine]] = []
-    for index, group in groupby(places, key=itemgetter(0)):
-        words = tuple(word for _, word in group)
-        pieces.append((index, replace(line, bbox=union(word.bbox for word in words), words=words)))
-    return pieces
-
-
-def _nearest(words: FloatArray, boxes: FloatArray) -> list[int]:
-    """For each word (n, 4) the index of the box (m, 4) around its centre, else of the nearest one.
-
-    Vertical distance weighs triple; among equals the box wins that shares the most area.
-    """
-    x0, y0, x1, y1 = boxes.T
-    left, top, right, bottom = words.T[..., None]
-    x, y = (left + right) / 2, (top + bottom) / 2
-    dx = np.maximum(np.maximum(x0 - x, x - x1), 0)
-    dy = np.maximum(np.maximum(y0 - y, y - y1), 0)
-    away = np.round(dx + 3 * dy, 3)
-    width = np.maximum(np.minimum(x1, right) - np.maximum(x0, left), 0)
-    height = np.maximum(np.minimum(y1, bottom) - np.maximum(y0, top), 0)
-    is_nearest = away == away.min(axis=1, keepdims=True)
-    nearest: list[int] = np.where(is_nearest, width * height, -1).argmax(axis=1).tolist()
-    return nearest
 
 
 def ruled_grid(found: FoundTable, lines: Sequence[PageLine]) -> Grid:
@@ -179,7 +99,7 @@ def is_certain(grid: Grid, lines: Sequence[PageLine]) -> bool:
 
 def is_collapsed(grid: Grid, lines: Sequence[PageLine]) -> bool:
     """Whether most of the text is in one cell, over many rows: the model saw no structure."""
-    held = _by_cell(grid.cells, lines).values()
+    held = pieces_by_cell(grid.cells, lines).values()
     words = sum(len(line.words) for line in lines)
     return any(
         sum(len(piece.words) for piece in pieces) > COLLAPSED_SHARE * words
@@ -203,16 +123,6 @@ def row_by_row(lines: Sequence[PageLine]) -> Grid:
         for number, row in enumerate(rows_of(lines))
     )
     return Grid(len(cells), 1, cells, 0.0, ROWS)
-
-
-def sounder(ruled: Grid | None, modelled: Grid | None, lines: Sequence[PageLine]) -> Grid | None:
-    """The better of two readings: the modelled one unless the ruled one is clearly sounder."""
-    if ruled is None or modelled is None or not modelled.cells:
-        return modelled if ruled is None else ruled
-    if ruled.confidence < RIVAL_CONFIDENCE:
-        return modelled
-    gain = soundness(ruled, lines) - soundness(modelled, lines)
-    return ruled if gain >= CLEARLY_SOUNDER else modelled
 
 
 def trimmed(grid: Grid) -> Grid:
@@ -265,10 +175,9 @@ def modelled_grid(grid: CellGrid, model: str, block: Block, placed: Callable[[BB
 
 def _torn_share(cells: Sequence[TableCell], lines: Sequence[PageLine]) -> float:
     """Share of the rows of text whose words fall into cells of different rows."""
-    framed = _framed(cells)
     places = [
-        {cells[i].row for line in row for i, _ in _placed(line, *framed) if cells[i].row_span == 1}
-        for row in rows_of(lines)
+        {cells[i].row for _, i in row if cells[i].row_span == 1}
+        for row in placed_rows(cells, lines)
     ]
     return sum(len(rows) > 1 for rows in places) / max(1, len(places))
 

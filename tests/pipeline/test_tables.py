@@ -13,7 +13,6 @@ from deepcompress_dagster.pipeline.tables import (
     occupied,
     overlapping_slots,
     row_by_row,
-    sounder,
     to_html,
     to_markdown,
     trimmed,
@@ -142,11 +141,12 @@ def boxes(draw) -> BBox:
     return BBox(x, y, x + width + 1, y + height + 1)
 
 
-def _away(cell: BBox, word: BBox) -> tuple[float, float]:
-    """Distance of a word's centre from a cell, vertical distance weighing triple; then overlap."""
+def _away(cell: BBox, word: BBox) -> tuple[float, float, float]:
+    """Distance from a cell, vertical distance weighing triple; then overlap, then middle."""
     x, y = word.center
     dx = max(cell.x0 - x, 0.0, x - cell.x1)
-    return dx + 3 * max(cell.y0 - y, 0.0, y - cell.y1), -cell.intersection(word)
+    dy = max(cell.y0 - y, 0.0, y - cell.y1)
+    return dx + 3 * dy, -cell.intersection(word), abs(x - cell.center[0])
 
 
 @given(st.lists(boxes(), min_size=1, max_size=6), boxes())
@@ -180,29 +180,6 @@ def _framed(n_rows: int, n_columns: int, width: float, height: float) -> Grid:
 
 def _filled(grid: Grid, lines: list[PageLine]) -> Grid:
     return replace(grid, cells=fill(grid.cells, lines))
-
-
-def test_of_two_readings_the_one_that_keeps_columns_apart_is_taken():
-    lines = _words(("a", 10, 0), ("b", 110, 0), ("c", 10, 20), ("d", 110, 20))
-    one, two = _filled(_framed(2, 1, 200, 20), lines), _filled(_framed(2, 2, 100, 20), lines)
-    assert sounder(one, two, lines) is two
-    assert sounder(two, one, lines) is two
-
-
-def test_of_two_readings_the_one_without_split_rows_is_taken():
-    lines = _words(("a", 10, 0), ("long", 110, 0), ("text", 110, 20), ("b", 10, 40), ("c", 110, 40))
-    split, whole = _filled(_framed(3, 2, 100, 20), lines), _filled(_framed(2, 2, 100, 38), lines)
-    assert sounder(split, whole, lines) is whole
-
-
-def test_of_equal_readings_the_modelled_one_is_taken_and_a_missing_one_never():
-    lines = _words(("a", 10, 0), ("b", 110, 0))
-    ruled, modelled = (_filled(_framed(1, 2, 100, 20), lines) for _ in range(2))
-    assert sounder(ruled, modelled, lines) is modelled
-    assert sounder(replace(ruled, confidence=0.5), modelled, lines) is modelled
-    assert sounder(replace(ruled, confidence=0.5), None, lines) is not None
-    assert sounder(None, modelled, lines) is modelled
-    assert sounder(None, None, lines) is None
 
 
 def test_a_grid_that_leaves_words_outside_is_not_certain():

@@ -77,6 +77,7 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
         words=words.words,
         hidden_text_share=words.hidden_share,
         drawings=graphics.boxes,
+        rulings=tuple(ruling.bbox for ruling in graphics.rulings),
         notes=tuple(notes),
     )
 

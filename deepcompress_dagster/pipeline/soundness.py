@@ -1,0 +1,144 @@
+"""How well a grid suits the words of its table: its faults, and how sound that leaves it.
+
+Each fault is a share of the words, or of the cells, that a sound grid does not have. What is made
+of them (a choice, a confidence) is decided elsewhere.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+
+from deepcompress_dagster.pipeline.lines import PageLine
+from deepcompress_dagster.pipeline.phrases import (
+    SPACE,
+    gap_in_em,
+    hold_together,
+    is_value,
+)
+from deepcompress_dagster.pipeline.placement import PlacedRow, placed_rows
+from deepcompress_dagster.pipeline.tables import Grid
+from deepcompress_dagster.records import BBox, TableCell, Word
+
+APART = 1.2
+"""Em between two words of a line from which they are not of one cell."""
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What is wrong with a grid; shares from 0 to 1.
+
+    Of the words: ``apart`` stand far from the one before in their cell (columns missed); ``cut``
+    are a space from one in another column (columns too many); ``torn`` are in rows of text over
+    several rows of the grid; ``merged`` are values of several records in one row; ``outside`` are
+    in no cell. Of the cells: ``empty``.
+    """
+
+    apart: float = 0.0
+    cut: float = 0.0
+    torn: float = 0.0
+    merged: float = 0.0
+    outside: float = 0.0
+    empty: float = 0.0
+
+    @property
+    def hard(self) -> float:
+        """What no sound grid has: empty cells and words outside of loose boxes may be."""
+        return self.apart + self.cut + self.torn + self.merged
+
+
+def soundness(faults: Faults, weights: Faults) -> float:
+    """1 without any fault, 0 with too much of one; ``weights`` are what a share of each costs."""
+    sound = 1.0
+    for fault in fields(Faults):
+        sound *= max(0.0, 1.0 - getattr(weights, fault.name) * getattr(faults, fault.name))
+    return sound
+
+
+def faults_of(grid: Grid, lines: Sequence[PageLine]) -> Faults:
+    """The faults of a grid over the ``lines`` of its region (without fillers)."""
+    rows = placed_rows(grid.cells, lines)
+    n_words = sum(map(len, rows))
+    if not n_words:
+        return Faults(outside=1.0, empty=1.0)
+    return Faults(
+        apart=sum(_is_apart(*pair) for row in rows for pair in pairwise(row)) / n_words,
+        cut=sum(_is_cut(grid.cells, *pair) for row in rows for pair in pairwise(row)) / n_words,
+        torn=sum(len(row) for row in rows if _is_torn(grid.cells, row)) / n_words,
+        merged=_merged_words(grid.cells, rows) / n_words,
+        outside=sum(_is_outside(grid.cells, *placed) for row in rows for placed in row) / n_words,
+        empty=1.0 - grid.filled_share,
+    )
+
+
+def _is_apart(left: tuple[Word, int], right: tuple[Word, int]) -> bool:
+    (first, one), (second, two) = left, right
+    return one == two and gap_in_em(first, second) > APART and not hold_together(first, second)
+
+
+def _is_cut(cells: Sequence[TableCell], left: tuple[Word, int], right: tuple[Word, int]) -> bool:
+    (first, one), (second, two) = left, right
+    if one == two or cells[one].row != cells[two].row:
+        return False
+    return gap_in_em(first, second) < SPACE or hold_together(first, second)
+
+
+def _is_torn(cells: Sequence[TableCell], row: PlacedRow) -> bool:
+    return len({cells[index].row for _, index in row if cells[index].row_span == 1}) > 1
+
+
+def _is_outside(cells: Sequence[TableCell], word: Word, index: int) -> bool:
+    box: BBox | None = cells[index].bbox
+    return box is None or not box.expanded(1).contains_point(*word.bbox.center)
+
+
+def _merged_words(cells: Sequence[TableCell], rows: Sequence[PlacedRow]) -> float:
+    """Words of rows of the grid that are too many: all but one line's of cells that are abreast."""
+    merged = 0.0
+    for by_cell in lines_by_row(cells, rows).values():
+        worst = 0.0
+        for numbers, abreast in lines_abreast(by_cell).items():
+            if are_records(abreast):
+                words = sum(len(words) for lines in abreast.values() for words in lines)
+                worst = max(worst, words * (1 - 1 / len(numbers)))
+        merged += worst
+    return merged
+
+
+CellLines = dict[int, dict[int, list[Word]]]
+"""By the index of a cell, its words by the number of their row of text."""
+
+
+def lines_by_row(cells: Sequence[TableCell], rows: Iterable[PlacedRow]) -> dict[int, CellLines]:
+    """By the row of the grid, the lines of its cells; cells over several rows are left out."""
+    found: dict[int, CellLines] = defaultdict(dict)
+    for number, row in enumerate(rows):
+        for word, index in row:
+            if cells[index].row_span == 1:
+                lines = found[cells[index].row].setdefault(index, {})
+                lines.setdefault(number, []).append(word)
+    return found
+
+
+def lines_abreast(by_cell: CellLines) -> dict[tuple[int, ...], dict[int, list[list[Word]]]]:
+    """Cells with several lines, by the rows of text that these are: cells of one group match."""
+    groups: dict[tuple[int, ...], dict[int, list[list[Word]]]] = defaultdict(dict)
+    for index, lines in by_cell.items():
+        if len(lines) > 1:
+            groups[tuple(lines)][index] = list(lines.values())
+    return groups
+
+
+def are_records(abreast: Mapping[int, Sequence[Sequence[Word]]]) -> bool:
+    """Whether cells with matching lines hold a record a line: two of them, one all values.
+
+    Values do not wrap: several of them in one cell are of several rows. What stands in brackets
+    below a value (a share, an error) belongs to it.
+    """
+    return len(abreast) > 1 and any(_are_values(lines) for lines in abreast.values())
+
+
+def _are_values(lines: Sequence[Sequence[Word]]) -> bool:
+    texts = [" ".join(word.text for word in words) for words in lines]
+    bracketed = all(text.startswith("(") for text in texts[1:]) and not texts[0].startswith("(")
+    return not bracketed and all(map(is_value, texts))
