@@ -69,7 +69,7 @@ DESCRIBED = (
         stages=(TEXT, DOCUMENT_PASS),
         upstream=("layouts",),
         models=("orientation", "text"),
-        revision=5,
+        revision=6,
         kinds=_PARSED,
     ),
     Asset(
@@ -88,7 +88,7 @@ DESCRIBED = (
         stages=(FIGURES,),
         upstream=("layouts",),
         models=("orientation", "text", "figure"),
-        revision=3,
+        revision=4,
         kinds=_PARSED,
     ),
 )

@@ -20,6 +20,7 @@ from deepcompress_dagster.pipeline.blocks import (
     with_vocabulary,
 )
 from deepcompress_dagster.pipeline.figure_reading import read_figures
+from deepcompress_dagster.pipeline.hidden_text import without_contradicted_layer
 from deepcompress_dagster.pipeline.layout import (
     detected_areas,
     ordered_regions,
@@ -88,6 +89,7 @@ class PageFlow:
         self._rows.regions = found
         if not self._plan.reads_text:
             return
+        page = yield from without_contradicted_layer(page)
         read = with_vocabulary((yield from read_blocks(page, found)))
         blocks = with_captions(merge_entry_columns(read))
         captions = captions_of(blocks)

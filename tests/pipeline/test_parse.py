@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import pymupdf
 import pytest
 
 from deepcompress_dagster.models.cache import model_cache
@@ -89,6 +90,51 @@ def test_a_scanned_page_is_read_by_ocr(settings, samples):
     assert {block.source for block in page.text} == {TextSource.OCR}
     assert len(words(page)) > 200
     assert min(block.confidence for block in page.text) > 0.8
+
+
+LETTER = (
+    "Letter to the river board",
+    "The mill stands where the river leaves the gorge",
+    "and has ground rye and barley since the great flood.",
+    "Paid on 12 May 2015: 10,250.00 crowns",
+    "Due on 28 October 2016: 18,700.00 crowns",
+)
+MISREAD = str.maketrans({"a": "s", "e": "c", "1": "l", "0": "O", "8": "B"})
+
+
+def _scan_with_layer(new_pdf, name, layer):
+    """A page that is a picture of LETTER, with the lines of ``layer`` laid over it invisibly."""
+
+    def picture(page):
+        for row, line in enumerate(LETTER):
+            page.insert_text((40, 80 + 24 * row), line, fontsize=13)
+
+    def draw(page):
+        with pymupdf.open(new_pdf(f"drawn-{name}", picture)) as drawn:
+            page.insert_image(page.rect, pixmap=drawn[0].get_pixmap(dpi=150))
+        for row, line in enumerate(layer):
+            page.insert_text((40, 80 + 24 * row), line, fontsize=13, render_mode=3)
+
+    return new_pdf(name, draw)
+
+
+@pytest.mark.parametrize(
+    ("layer", "source"),
+    [
+        (LETTER, TextSource.TEXT_LAYER),
+        (tuple(line.translate(MISREAD) for line in LETTER), TextSource.OCR),
+    ],
+    ids=["good", "bad"],
+)
+def test_invisible_text_over_a_scan_is_taken_only_where_the_scan_says_the_same(
+    settings, new_pdf, layer, source
+):
+    one = task(_scan_with_layer(new_pdf, "scan.pdf", layer), settings.data_dir)
+    _, pages, _ = run(settings, [one], selection=("layouts", "text"))
+    (page,) = pages.values()
+    assert page.page.hidden_text_share == 1.0
+    assert {block.source for block in page.text} == {source}
+    assert "Paid on 12 May 2015: 10,250.00 crowns" in words(page)
 
 
 def test_a_scan_on_its_side_is_read_upright_and_its_boxes_lie_on_the_page_as_shown(
