@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 
 from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.records import (
-    DocumentOpened,
     DocumentResult,
     DocumentTask,
-    PageResult,
 )
 from deepcompress_dagster.settings import Settings, load_settings
 
@@ -101,32 +99,20 @@ def _passwords(given: str | None, path: Path, settings: Settings) -> tuple[str, 
 
 def _run(task: DocumentTask, warehouse: "Warehouse", settings: Settings) -> int:
     """Parse and commit; returns the number of pages of the PDF."""
+    from deepcompress_dagster.pipeline.commit import Committer
     from deepcompress_dagster.pipeline.parse import Parser
     from deepcompress_dagster.pipeline.stages import code_versions
 
-    versions = code_versions(settings)
-    opened: list[DocumentOpened] = []
+    committer = Committer(warehouse, _RUN_ID, code_versions(settings), publishes=False)
     buffers = warehouse.image_dir(task.document_id).parent / ".buffers"
     with Parser(settings, buffer_dir=buffers) as parser, closing(parser.parse([task])) as stream:
         for event in stream:
-            if isinstance(event, DocumentOpened):
-                opened.append(event)
-            elif isinstance(event, PageResult):
-                warehouse.stage(_RUN_ID, versions, opened, [event])
-                opened.clear()
-            else:
-                return _commit(event, warehouse, versions)
+            committer.take(event)
+            if isinstance(event, DocumentResult):
+                if event.fatal is not None:
+                    raise ParseError(event.fatal.message)
+                return event.page_count
     raise ParseError(f"{task.path}: the parser ended without a result")
-
-
-def _commit(result: DocumentResult, warehouse: "Warehouse", versions: dict[str, str]) -> int:
-    from deepcompress_dagster.pipeline.document_pass import finish_document
-
-    if result.fatal is not None:
-        raise ParseError(result.fatal.message)
-    updates = finish_document(warehouse.outline(result.document_id, versions), result.outline)
-    warehouse.commit(result, run_id=_RUN_ID, versions=versions, updates=updates)
-    return result.page_count
 
 
 def _collected(warehouse: "Warehouse", document_id: str, page_count: int) -> ParsedDocument:

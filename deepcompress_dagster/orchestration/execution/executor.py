@@ -20,10 +20,10 @@ from deepcompress_dagster.orchestration.disk import require_room
 from deepcompress_dagster.orchestration.execution import events, planning
 from deepcompress_dagster.orchestration.execution.planning import DocumentPlan, RunSpec
 from deepcompress_dagster.orchestration.execution.reporting import Event, Reporter
-from deepcompress_dagster.orchestration.execution.staging import Staging
 from deepcompress_dagster.orchestration.partitions import batches
 from deepcompress_dagster.passwords import Passwords
 from deepcompress_dagster.pdf.errors import transient_error_types
+from deepcompress_dagster.pipeline.commit import Committer
 from deepcompress_dagster.records import (
     DocumentOpened,
     DocumentResult,
@@ -204,28 +204,31 @@ class RunExecutor:
         self, parser: "Parser", assets: tuple[str, ...], chosen: Mapping[str, DocumentPlan]
     ) -> Iterator[Event]:
         versions = {asset: self._spec.versions[asset] for asset in assets}
-        staging = Staging(
-            self._warehouse, self._spec.run_id, versions, partial(require_room, self._settings)
+        committer = Committer(
+            self._warehouse,
+            self._spec.run_id,
+            versions,
+            require_room=partial(require_room, self._settings),
         )
         tasks = self._tasks(versions, chosen)
-        try:
-            with closing(parser.parse(tasks, assets, self._stored_regions(chosen))) as stream:
-                for event in stream:
-                    if isinstance(event, DocumentOpened):
-                        self._announce(event.document_id, assets)
-                        staging.opened(event)
-                        pages = chosen[event.document_id].pages
-                        self._tell(pages=event.page_count if pages is None else len(pages))
-                    elif isinstance(event, PageResult):
-                        staging.finished(event)
-                        self.outcome.pages += 1
-                        self._tell(pages_done=1)
-                    else:
-                        staging.flush()
-                        yield from self._finish(event, versions)
-                        self._tell(documents_done=1)
-        finally:
-            staging.flush()
+        regions = self._stored_regions(chosen)
+        with (
+            closing(committer),
+            closing(parser.parse(tasks, assets, regions)) as stream,
+        ):
+            for event in stream:
+                if isinstance(event, DocumentOpened):
+                    self._announce(event.document_id, assets)
+                    committer.take(event)
+                    pages = chosen[event.document_id].pages
+                    self._tell(pages=event.page_count if pages is None else len(pages))
+                elif isinstance(event, PageResult):
+                    committer.take(event)
+                    self.outcome.pages += 1
+                    self._tell(pages_done=1)
+                else:
+                    yield from self._finish(event, committer, versions)
+                    self._tell(documents_done=1)
         while self._lost:
             name, reason = self._lost.popitem()
             self._fail(PageError(name, None, OPEN, "kept_pdf_lost", reason), assets)
@@ -258,21 +261,20 @@ class RunExecutor:
                     self._passwords.for_name(self._file_names[document_id]),
                 )
 
-    def _finish(self, result: DocumentResult, versions: Mapping[str, str]) -> Iterator[Event]:
-        from deepcompress_dagster.pipeline.document_pass import finish_document
+    def _finish(
+        self, result: DocumentResult, committer: Committer, assets: Collection[str]
+    ) -> Iterator[Event]:
         from deepcompress_dagster.warehouse import NothingStagedError
 
         name = result.document_id
-        if result.fatal is not None:
-            self._fail(result.fatal, versions)
-            return
-        updates = finish_document(self._warehouse.outline(name, versions), result.outline)
         try:
-            committed = self._warehouse.commit(
-                result, run_id=self._spec.run_id, versions=versions, updates=updates
-            )
+            committed = committer.take(result)
         except NothingStagedError as error:
             self.outcome.failures[name] = str(error)
+            return
+        if result.fatal is not None:
+            self._fail(result.fatal, assets)
+        if committed is None:
             return
         self._warehouse.publish(force=False)
         self.outcome.committed.append(name)
