@@ -59,7 +59,7 @@ DESCRIBED = (
         stages=(ORIENTATION, LAYOUT),
         upstream=("pages",),
         models=("orientation", "layout"),
-        revision=3,
+        revision=4,
         kinds=_PARSED,
     ),
     Asset(
@@ -78,7 +78,7 @@ DESCRIBED = (
         stages=(RULED_TABLES, TABLES),
         upstream=("layouts",),
         models=("orientation", "text", "table"),
-        revision=5,
+        revision=6,
         kinds=_PARSED,
     ),
     Asset(

@@ -81,12 +81,15 @@ class PageContent:
     """Boxes of the vector paths."""
     rulings: tuple[BBox, ...] = ()
     """Straight strokes and thin filled rectangles along an axis."""
+    ruled_grids: tuple[tuple[BBox, ...], ...] = ()
+    """The cells of each grid that rules close, see ruled_grids.py."""
     notes: tuple[PageNote, ...] = ()
 
     def __reduce__(self) -> tuple[Callable[..., "PageContent"], tuple[dict[str, Any]]]:
         # Pickling 1,000 Word objects takes 7.5 ms on either side, their rows 0.3 and 1.6 ms.
         state = {item.name: getattr(self, item.name) for item in fields(self)}
         state["words"] = [_word_row(word) for word in self.words]
+        state["ruled_grids"] = [[tuple(cell) for cell in grid] for grid in self.ruled_grids]
         state["drawings"] = [tuple(box) for box in self.drawings]
         state["rulings"] = [tuple(box) for box in self.rulings]
         return _page_content, (state,)
@@ -112,6 +115,9 @@ def _word_row(word: Word) -> tuple[Any, ...]:
 
 def _page_content(state: dict[str, Any]) -> PageContent:
     state["words"] = tuple(Word(BBox(*row[:4]), *row[4:]) for row in state["words"])
+    state["ruled_grids"] = tuple(
+        tuple(BBox(*cell) for cell in grid) for grid in state["ruled_grids"]
+    )
     state["drawings"] = tuple(BBox(*row) for row in state["drawings"])
     state["rulings"] = tuple(BBox(*row) for row in state["rulings"])
     return PageContent(**state)

@@ -49,10 +49,15 @@ def match_captions(regions: Sequence[Region], text: dict[str, str]) -> dict[str,
     return matched
 
 
+def is_numbered(text: str) -> bool:
+    """Whether a text begins with the number of a table or figure."""
+    return bool(_NUMBERED.match(text))
+
+
 def is_caption(text: str, bbox: BBox, described: Sequence[BBox]) -> bool:
     """Whether a text names a table or figure by number and stands right beside one."""
     near = any(_distance(bbox, other) <= CAPTION_DISTANCE for other in described)
-    return near and bool(_NUMBERED.match(text))
+    return near and is_numbered(text)
 
 
 def _names(text: str, label: Label) -> bool:

@@ -11,6 +11,7 @@ from deepcompress_dagster.pipeline.code import CODE_LABELS, join_code, split_cod
 from deepcompress_dagster.pipeline.lines import PageLine, assign, cluster, in_rows, join_lines
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
 from deepcompress_dagster.pipeline.reading_order import reading_order
+from deepcompress_dagster.pipeline.ruled_tables import RuledGrid, ruled_parts, whole_tables
 from deepcompress_dagster.records import BBox, Label, Region, region_id, union
 
 SHEET = (612.0, 792.0)
@@ -35,6 +36,7 @@ CLUSTER_MODEL = "text-clusters"
 """``model`` of regions grown from lines that no detected region covers; their score is 0."""
 
 _CONTAINERS = (Label.TABLE, Label.PICTURE)
+_NO_TABLES = (Label.PICTURE, Label.PAGE_HEADER, Label.PAGE_FOOTER)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Area:
     bbox: BBox
     score: float
     model: str
+
+
+_RULED_TABLE = Area(Label.TABLE, BBox(0, 0, 0, 0), 0.0, "ruling-lines")
+"""A table that no model detected."""
 
 
 def page_sized(pixels: Image, scale: float) -> tuple[Image, tuple[float, float]]:
@@ -80,16 +86,21 @@ def detected_areas(
 
 
 def postprocess_layout(
-    areas: Sequence[Area], lines: Sequence[PageLine], size: tuple[float, float]
+    areas: Sequence[Area],
+    lines: Sequence[PageLine],
+    size: tuple[float, float],
+    grids: Sequence[RuledGrid] = (),
 ) -> list[Area]:
     """Areas without doubles, and with areas for lines that the model overlooked.
 
-    A picture that is really a scanned page full of text is dropped; areas inside a table or
-    picture belong to it; text areas fit the lines that they own.
+    A picture that is really a scanned page full of text is dropped; tables are as large as their
+    ruled grids; areas inside a table or picture belong to it; text areas fit the lines that they
+    own.
     """
-    kept = _without_scans(_with_vertical_text(areas, lines), lines, size)
+    detected = _without_scans(_with_vertical_text(areas, lines), lines, size)
+    kept = _with_whole_tables(detected, grids)
     kept = _without_nested([area for area in kept if not _is_swallowed(area, kept)])
-    owned, orphans = assign(lines, [area.bbox for area in kept])
+    owned, orphans = assign(lines, [area.bbox for area in kept], _ruled_parts(kept, grids))
     kept, owned = _without_echoes(kept, owned, lines)
     groups = cluster(orphans)
     kept, owned = _with_code([*kept, *_grown(groups)], [*owned, *groups])
@@ -111,6 +122,23 @@ def _with_vertical_text(areas: Sequence[Area], lines: Sequence[PageLine]) -> lis
         kept = [area for area in kept if area not in inside]
         kept.append(Area(label, box, holder.score if holder else 0.0, CLUSTER_MODEL))
     return kept
+
+
+def _with_whole_tables(areas: Sequence[Area], grids: Sequence[RuledGrid]) -> list[Area]:
+    """Areas in which each table has one area, as large as its rules reach."""
+    tables = [area for area in areas if area.label is Label.TABLE]
+    taken = [area.bbox for area in areas if area.label in _NO_TABLES]
+    whole = []
+    for table in whole_tables([area.bbox for area in tables], taken, grids):
+        pieces = [tables[index] for index in table.pieces]
+        best = max(pieces, key=lambda area: area.score, default=_RULED_TABLE)
+        whole.append(replace(best, bbox=table.bbox))
+    return [*(area for area in areas if area.label is not Label.TABLE), *whole]
+
+
+def _ruled_parts(areas: Sequence[Area], grids: Sequence[RuledGrid]) -> list[tuple[int, BBox]]:
+    tables = ((i, area.bbox) for i, area in enumerate(areas) if area.label is Label.TABLE)
+    return ruled_parts(tables, grids)
 
 
 def _with_code(

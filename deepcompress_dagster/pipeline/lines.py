@@ -110,25 +110,44 @@ def _shared_out(read: TextLine) -> tuple[Word, ...]:
 
 
 def assign(
-    lines: Iterable[PageLine], boxes: Sequence[BBox]
+    lines: Iterable[PageLine], boxes: Sequence[BBox], ruled: Sequence[tuple[int, BBox]] = ()
 ) -> tuple[list[list[PageLine]], list[PageLine]]:
     """Lines of each box, in their own order, and the lines that no box owns.
 
-    A line over several boxes is split between them word by word.
+    A line over several boxes is split between them word by word. Words in a ``ruled`` part of a
+    box (its index, the part) are the box's, whatever other box they lie in.
     """
     owned: list[list[PageLine]] = [[] for _ in boxes]
     orphans = []
+
     for line in lines:
-        owner = _owner(line.bbox, boxes)
-        if owner is not None:
-            owned[owner].append(line)
-            continue
-        for index, piece in _split(line, boxes):
+        for index, piece in _shared(line, boxes, ruled):
             if index is None:
                 orphans.append(piece)
             else:
                 owned[index].append(piece)
     return owned, orphans
+
+
+def _shared(
+    line: PageLine, boxes: Sequence[BBox], ruled: Sequence[tuple[int, BBox]]
+) -> list[tuple[int | None, PageLine]]:
+    """The line, or its pieces, with the index of the box that owns each."""
+    if not any(line.bbox.intersection(part) > 0 for _, part in ruled):
+        owner = _owner(line.bbox, boxes)
+        if owner is not None:
+            return [(owner, line)]
+    pieces = []
+    for index, group in groupby(line.words, key=lambda word: _word_owner(word.bbox, boxes, ruled)):
+        words = tuple(group)
+        pieces.append((index, replace(line, bbox=union(w.bbox for w in words), words=words)))
+    return pieces
+
+
+def _word_owner(bbox: BBox, boxes: Sequence[BBox], ruled: Sequence[tuple[int, BBox]]) -> int | None:
+    inside = (index for index, part in ruled if part.contains_point(*bbox.center))
+    owner = next(inside, None)
+    return _owner(bbox, boxes) if owner is None else owner
 
 
 def _owner(bbox: BBox, boxes: Sequence[BBox]) -> int | None:
@@ -141,14 +160,6 @@ def _owner(bbox: BBox, boxes: Sequence[BBox]) -> int | None:
     if best is None or bbox.coverage(boxes[best]) < REGION_SHARE:
         return None
     return best
-
-
-def _split(line: PageLine, boxes: Sequence[BBox]) -> list[tuple[int | None, PageLine]]:
-    pieces = []
-    for index, group in groupby(line.words, key=lambda word: _owner(word.bbox, boxes)):
-        words = tuple(group)
-        pieces.append((index, replace(line, bbox=union(w.bbox for w in words), words=words)))
-    return pieces
 
 
 def cluster(lines: Sequence[PageLine]) -> list[list[PageLine]]:

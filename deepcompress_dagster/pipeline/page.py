@@ -116,7 +116,7 @@ class PageFlow:
         if output is not None:
             moved = [replace(found, bbox=found.bbox.shifted(*offset)) for found in output.value]
             areas = detected_areas(moved, view.scale, size, output.model)
-        areas = postprocess_layout(areas, view.lines, size)
+        areas = postprocess_layout(areas, view.lines, size, view.grids)
         return ordered_regions(areas, self._job.page_number, view.rotation)
 
     def _result(self, page: Page) -> PageResult:

@@ -1,11 +1,25 @@
-"""The upright view of a page whose content is turned, and the way back to the page as displayed."""
+"""The upright view of a page whose content is turned, and the way back to the page as displayed.
 
+Also what the words of a text layer tell of the turn; where they do not, a model is asked.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from deepcompress_dagster.models.predictor import Image
 from deepcompress_dagster.records import BBox, Word
+
+LONG_WORD = 4
+"""Letters from which on the shape of a word's box tells how it stands."""
+
+ON_END = 1.5
+"""A word of that length is higher than wide by this factor, at least, when it stands on end."""
+
+TELLING = 0.8
+"""Share of the steps from word to word that go one way, at least, where they tell the turn."""
 
 
 @dataclass(frozen=True)
@@ -50,3 +64,35 @@ class PageRotation:
         if self.turn == 0:
             return words
         return tuple(replace(word, bbox=self.upright(word.bbox)) for word in words)
+
+
+def turn_of_words(words: Sequence[Word]) -> int | None:
+    """How far the text of a page is turned clockwise, 0, 90 or 270; None where words do not tell.
+
+    Most long words stand on end on a turned page, and one word follows the other up or down the
+    page. (Text upside down looks like upright text here.)
+    """
+    long = [word for word in words if len(word.text) >= LONG_WORD or word.vertical]
+    if not long:
+        return None
+    if 2 * sum(map(_is_on_end, long)) <= len(long):
+        return 0
+    steps = [
+        second.bbox.center[1] < first.bbox.center[1]
+        for first, second in pairwise(words)
+        if first.block == second.block and _is_beneath(first.bbox, second.bbox)
+    ]
+    upward = sum(steps)
+    if upward > TELLING * len(steps):
+        return 270
+    return 90 if len(steps) - upward > TELLING * len(steps) else None
+
+
+def _is_on_end(word: Word) -> bool:
+    return word.bbox.height > ON_END * word.bbox.width and not word.vertical
+
+
+def _is_beneath(first: BBox, second: BBox) -> bool:
+    """Whether two boxes share more than half of the narrower's width."""
+    overlap = min(first.x1, second.x1) - max(first.x0, second.x0)
+    return 2 * overlap > min(first.width, second.width)

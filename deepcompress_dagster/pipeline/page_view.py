@@ -7,7 +7,8 @@ from deepcompress_dagster.pdf.client import RenderedPage
 from deepcompress_dagster.pdf.messages import PageContent
 from deepcompress_dagster.pipeline.figures import crop
 from deepcompress_dagster.pipeline.lines import PageLine, layer_lines
-from deepcompress_dagster.pipeline.page_rotation import PageRotation
+from deepcompress_dagster.pipeline.page_rotation import PageRotation, turn_of_words
+from deepcompress_dagster.pipeline.ruled_tables import RuledGrid, with_words
 from deepcompress_dagster.pipeline.stage_calls import ORIENTATION, PageJob, StageCalls
 from deepcompress_dagster.pipeline.stages import Plan
 from deepcompress_dagster.pipeline.text_layer import InkMap, assess, without_covered
@@ -39,13 +40,15 @@ class Crop:
 
 @dataclass(frozen=True)
 class PageView:
-    """The page seen upright: pixels, ``scale`` pixels a point, and the lines of its text layer."""
+    """The page seen upright: pixels, ``scale`` pixels a point, the lines of its text layer, and the
+    grids of rules around them."""
 
     content: PageContent
     rotation: PageRotation
     pixels: Image
     scale: float
     lines: tuple[PageLine, ...]
+    grids: tuple[RuledGrid, ...]
     ink: InkMap
 
     @property
@@ -92,8 +95,8 @@ class PageContext:
 def see_page(rendered: RenderedPage, calls: StageCalls) -> Flow[PageView]:
     """The rendered page turned upright, with the lines of its text layer if that is readable."""
     content = rendered.content
-    turn = 0
-    if _may_be_turned(content):
+    turn = turn_of_words(content.words)
+    if turn is None:
         output = yield from calls.ask(ORIENTATION, rendered.pixels)
         turn = _turn(output.value) if output else 0
     rotation = PageRotation(content.width, content.height, turn)
@@ -104,17 +107,9 @@ def see_page(rendered: RenderedPage, calls: StageCalls) -> Flow[PageView]:
     page = BBox(0, 0, *rotation.upright_size)
     trusted = assess(words, page, ink).readable
     lines = tuple(layer_lines(words)) if trusted else ()
-    return PageView(content, rotation, pixels, scale, lines, ink)
+    cells = [[rotation.upright(cell) for cell in grid] for grid in content.ruled_grids]
+    return PageView(content, rotation, pixels, scale, lines, with_words(cells, lines), ink)
 
 
 def _turn(seen: Orientation) -> int:
     return seen.degrees if seen.score >= TURN_SCORE else 0
-
-
-def _may_be_turned(content: PageContent) -> bool:
-    """Without words, or with words that stand on end, the pixels must tell which way is up."""
-    words = [word for word in content.words if len(word.text) >= 4 or word.vertical]
-    if not words:
-        return True
-    upended = sum(word.bbox.height > 1.5 * word.bbox.width and not word.vertical for word in words)
-    return 2 * upended > len(words)

@@ -20,6 +20,7 @@ from deepcompress_dagster.pipeline.lines import (
 )
 from deepcompress_dagster.pipeline.page_view import Crop, PageContext, PageView
 from deepcompress_dagster.pipeline.reading_order import between
+from deepcompress_dagster.pipeline.ruled_tables import ruled_parts
 from deepcompress_dagster.pipeline.stage_calls import TEXT
 from deepcompress_dagster.pipeline.text_layer import assess
 from deepcompress_dagster.records import BBox, Label, Region, TextLine, TextSource, region_id
@@ -39,7 +40,8 @@ def read_blocks(page: PageContext, regions: Sequence[Region]) -> Flow[list[Block
     """
     view = page.view
     boxes = [view.rotation.upright(region.bbox) for region in regions]
-    owned, _ = assign(view.lines, boxes)
+    tables = ((i, box) for i, box in enumerate(boxes) if regions[i].label is Label.TABLE)
+    owned, _ = assign(view.lines, boxes, ruled_parts(tables, view.grids))
     blocks = [
         Block(region, box, tuple(in_rows(lines)), TextSource.TEXT_LAYER)
         for region, box, lines in zip(regions, boxes, owned, strict=True)

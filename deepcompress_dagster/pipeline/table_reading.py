@@ -6,12 +6,15 @@ The words give a reading of their own; which one is taken is told in table_choic
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from deepcompress_dagster.pdf.cell_grid import build_table
+from deepcompress_dagster.pdf.messages import FoundTable
 from deepcompress_dagster.pipeline import tables
 from deepcompress_dagster.pipeline.blocks import Block, with_room
 from deepcompress_dagster.pipeline.joining import joined
 from deepcompress_dagster.pipeline.page_view import PageContext
 from deepcompress_dagster.pipeline.phrases import without_fillers
 from deepcompress_dagster.pipeline.row_splitting import split_rows
+from deepcompress_dagster.pipeline.ruled_tables import RuledGrid, grids_of
 from deepcompress_dagster.pipeline.stage_calls import RULED_TABLES, TABLES, TEXT, RuledTablesJob
 from deepcompress_dagster.pipeline.table_choice import best_grid
 from deepcompress_dagster.pipeline.tables import Grid
@@ -34,16 +37,13 @@ def read_tables(
     if not wanted:
         return []
     ruled = yield from _ruled_grids(page, wanted)
-    certain = [
-        grid is not None and tables.is_certain(grid, block.lines)
-        for block, grid in zip(wanted, ruled, strict=True)
-    ]
+    certain = [_is_certain(grids, block) for block, grids in zip(wanted, ruled, strict=True)]
     uncertain = [i for i, is_certain in enumerate(certain) if not is_certain]
     seen = yield from _modelled_grids(page, [wanted[i] for i in uncertain])
     modelled = dict(zip(uncertain, seen, strict=True))
     rows = []
     for i, block in enumerate(wanted):
-        readings = (ruled[i], modelled.get(i), text_grid(block.lines, page.view.rules))
+        readings = (*ruled[i], modelled.get(i), text_grid(block.lines, page.view.rules))
         grid = _chosen(readings, block, certain=certain[i])
         if grid is not None:
             caption = captions.get(block.region.region_id)
@@ -60,20 +60,38 @@ def _chosen(readings: Sequence[Grid | None], block: Block, *, certain: bool) -> 
     return grid if grid is not None and grid.n_rows and grid.n_columns else None
 
 
-def _ruled_grids(page: PageContext, wanted: Sequence[Block]) -> Flow[list[Grid | None]]:
-    """What PyMuPDF's finder reads from lines and words; a scan or a turned page has neither."""
-    if not page.view.lines or page.view.rotation.turn:
-        return [None] * len(wanted)
-    boxes = tuple(block.bbox for block in wanted)
+def _ruled_grids(page: PageContext, wanted: Sequence[Block]) -> Flow[list[list[Grid]]]:
+    """What rules alone, and rules with the alignment of words, say of each table; the surest first.
+
+    A scan has neither. PyMuPDF's finder looks only where the rules leave a doubt, and not on a
+    turned page, which it would search as it is displayed.
+    """
+    grids = [_closed_grids(block, page.view.grids) for block in wanted]
+    doubtful = [i for i, block in enumerate(wanted) if not _is_certain(grids[i], block)]
+    if not doubtful or not page.view.lines or page.view.rotation.turn:
+        return grids
+    boxes = tuple(wanted[i].bbox for i in doubtful)
     found = yield from page.calls.ask(RULED_TABLES, RuledTablesJob(page.job, boxes))
-    if found is None:
-        return [None] * len(wanted)
-    return [
-        split_rows(tables.ruled_grid(table, block.lines), block.lines)
-        if table is not None
-        else None
-        for table, block in zip(found, wanted, strict=True)
-    ]
+    for i, table in zip(doubtful, found or (), strict=found is not None):
+        if table is not None:
+            grid = _with_records(table, wanted[i])
+            grids[i].insert(0 if _is_certain([grid], wanted[i]) else len(grids[i]), grid)
+    return grids
+
+
+def _closed_grids(block: Block, grids: Sequence[RuledGrid]) -> list[Grid]:
+    """The grid of the cells that rules close in a block, filled with its words; at most one."""
+    cells = [cell for grid in grids_of(block.bbox, grids) for cell in grid.cells]
+    table = build_table(cells, block.words) if cells else None
+    return [_with_records(table, block)] if table is not None else []
+
+
+def _with_records(table: FoundTable, block: Block) -> Grid:
+    return split_rows(tables.ruled_grid(table, block.lines), block.lines)
+
+
+def _is_certain(grids: Sequence[Grid], block: Block) -> bool:
+    return bool(grids) and tables.is_certain(grids[0], block.lines)
 
 
 def _modelled_grids(page: PageContext, wanted: Sequence[Block]) -> Flow[list[Grid | None]]:

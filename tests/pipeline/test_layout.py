@@ -11,6 +11,7 @@ from deepcompress_dagster.pipeline.layout import (
 )
 from deepcompress_dagster.pipeline.lines import PageLine
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
+from deepcompress_dagster.pipeline.ruled_tables import with_words
 from deepcompress_dagster.records import BBox, Label, TextSource, Word
 
 SIZE = (600.0, 800.0)
@@ -132,3 +133,11 @@ def test_vertical_lines_are_one_paragraph_of_text_and_no_table():
     ]
     found = postprocess_layout([area(Label.TABLE, 210, 95, 320, 305)], columns, SIZE)
     assert [(a.label, a.bbox) for a in found] == [(Label.TEXT, BBox(216, 100, 316, 300))]
+
+
+def test_a_ruled_table_is_one_area_as_large_as_its_rules():
+    cells = [BBox(x, y, x + 100, y + 20) for y in range(100, 180, 20) for x in (50, 150)]
+    lines = [line("word", cell.x0 + 5, cell.y0 + 5, cell.x0 + 45) for cell in cells]
+    cut = [area(Label.TABLE, 60, 122, 240, 175), area(Label.SECTION_HEADER, 55, 104, 200, 116)]
+    found = postprocess_layout(cut, lines, SIZE, with_words([cells], lines))
+    assert [(a.label, a.bbox) for a in found] == [(Label.TABLE, BBox(50, 100, 250, 180))]

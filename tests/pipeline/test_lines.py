@@ -65,6 +65,13 @@ def test_words_that_no_region_covers_are_not_lost():
     assert sorted(words) == ["a", "b", "c", "d"]
 
 
+def test_words_inside_the_rules_of_a_table_are_the_tables_whatever_box_they_lie_in():
+    boxes = [BBox(0, 0, 100, 20), BBox(50, 0, 200, 100)]
+    owned, orphans = assign([line("a b c d", 0, 5)], boxes, [(1, BBox(25, 0, 200, 100))])
+    assert [[found.text for found in own] for own in owned] == [["a"], ["b c d"]]
+    assert orphans == []
+
+
 def test_near_lines_of_one_block_are_one_cluster_and_far_ones_are_not():
     lines = [line("one", 0, 0), line("two", 0, 12), line("far", 0, 80)]
     assert [len(group) for group in cluster(lines)] == [2, 1]

@@ -13,6 +13,7 @@ from deepcompress_dagster.pdf.worker.document import load_page
 from deepcompress_dagster.pdf.worker.drawings import PageDrawings, page_drawings
 from deepcompress_dagster.pdf.worker.font_maps import map_named_glyphs, map_symbol_fonts
 from deepcompress_dagster.pdf.worker.mupdf import pymupdf, reading
+from deepcompress_dagster.pdf.worker.ruled_grids import ruled_grids
 from deepcompress_dagster.pdf.worker.words import PageWords, page_words
 from deepcompress_dagster.records import PART_UNREADABLE
 from deepcompress_dagster.unicode_text import REPLACEMENT
@@ -78,6 +79,7 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
         hidden_text_share=words.hidden_share,
         drawings=graphics.boxes,
         rulings=tuple(ruling.bbox for ruling in graphics.rulings),
+        ruled_grids=ruled_grids(graphics.rulings),
         notes=tuple(notes),
     )
 
