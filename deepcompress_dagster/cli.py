@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -173,11 +174,7 @@ def query(
             raise UsageError("parquet is no text: give a file with --output, or a pipe")
         target = output if output is not None else sys.stdout.buffer
         warehouse = _warehouse(load_settings())
-        if not warehouse.exists:
-            raise UsageError(
-                f"there is no warehouse in {warehouse.data_dir}: process a PDF first, or name the"
-                " folder with DEEPCOMPRESS_DATA_DIR"
-            )
+        _require_warehouse(warehouse)
         warehouse.export(sql, form, target)
 
 
@@ -194,6 +191,37 @@ def schema(
 
         shown = dictionary.entries(names or [])
         typer.echo((dictionary.markdown if markdown else dictionary.plain_text)(shown))
+
+
+@app.command()
+def search(
+    words: Annotated[str, typer.Argument(help="Words to look for.")],
+    document: Annotated[
+        list[str] | None, typer.Option(help="Only in this document, by id; may be repeated.")
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Only in documents first seen at or after (UTC).")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Results at most.", min=1, max=1000)] = 10,
+) -> None:
+    """Search the text of all documents: the best rows with their page, box and a snippet."""
+    with _clear_errors():
+        from deepcompress_dagster.viewer import addresses
+
+        settings = load_settings()
+        warehouse = _warehouse(settings)
+        _require_warehouse(warehouse)
+        wanted = _known_documents(warehouse, document or [])
+        hits = warehouse.search(words, documents=wanted, since=since, limit=limit)
+        for hit in hits:
+            box = ", ".join(f"{value:.0f}" for value in (hit.x0, hit.y0, hit.x1, hit.y1))
+            typer.echo(f"{hit.file_name}, page {hit.page_number}, {hit.label} at ({box}) pt")
+            typer.echo(f"    {' '.join(hit.snippet.split())}")
+            if viewer := settings.viewer_address:
+                place = addresses.region(viewer, hit.document_id, hit.page_number, hit.region_id)
+                typer.echo(f"    {place}")
+        if not hits:
+            typer.echo("nothing found")
 
 
 @app.command()
@@ -362,6 +390,14 @@ def _warehouse(settings: Settings) -> "Warehouse":
     from deepcompress_dagster.warehouse import Warehouse
 
     return Warehouse(settings.data_dir)
+
+
+def _require_warehouse(warehouse: "Warehouse") -> None:
+    if not warehouse.exists:
+        raise UsageError(
+            f"there is no warehouse in {warehouse.data_dir}: process a PDF first, or name the"
+            " folder with DEEPCOMPRESS_DATA_DIR"
+        )
 
 
 def _definitions(settings: Settings) -> "dg.Definitions":

@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 import drawing  # noqa: E402  (the path has to be set first)
 
 from deepcompress_dagster import settings  # noqa: E402
-from deepcompress_dagster.warehouse import dictionary  # noqa: E402
+from deepcompress_dagster.warehouse import dictionary, views  # noqa: E402
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -42,16 +42,13 @@ def _settings() -> str:
 
 
 def _tables() -> str:
-    """Every table and view with its columns, as the comments in the database say it."""
-    entries = dictionary.entries()
-    tables = [entry for entry in entries if not entry.is_view]
-    views = [entry for entry in entries if entry.is_view]
+    """Every table, view and macro, as the comments in the database say it."""
+    macros = "\n\n".join(f"### {macro.call}\n\n{macro.comment}" for macro in views.MACROS)
     return (
         "# Tables and views\n\nCoordinates are PDF points, origin at the top-left corner of the"
         " page as displayed, y down; pages count from 1. The same texts are comments in the"
         " database (`duckdb_columns()`, `duckdb_views()`), and `deepcompress schema` prints them."
-        f"\n\n## Tables\n\n{dictionary.markdown(tables)}"
-        f"\n\n## Views\n\n{dictionary.markdown(views)}\n"
+        f"\n\n{dictionary.markdown(dictionary.entries())}\n\n## Macros\n\n{macros}\n"
     )
 
 

@@ -54,6 +54,7 @@ def create_app(warehouse: "Warehouse", *, allowed_hosts: tuple[str, ...] = LOOPB
     return Starlette(
         routes=[
             Route("/", viewer.listing),
+            Route("/search", viewer.search, name="search"),
             Route("/documents/{document_id}", viewer.document, name="document"),
             Route("/documents/{document_id}/thumbnail.png", viewer.thumbnail, name="thumbnail"),
             Route(page, viewer.page, name="page"),
@@ -114,6 +115,12 @@ class Viewer:
             name=name,
             number=number,
         )
+
+    async def search(self, request: Request) -> Response:
+        """The best rows for ``?words=``."""
+        words = request.query_params.get("words", "").strip()
+        hits = await run_in_threadpool(self._results.search, words) if words else []
+        return self._html("search.html", words=words, hits=hits)
 
     async def document(self, request: Request) -> Response:
         """To the page that ``?page=`` names, or the first with a row of ``?asset=``.

@@ -12,9 +12,13 @@ from deepcompress_dagster.asset_graph import ASSETS
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse import Warehouse
+    from deepcompress_dagster.warehouse.full_text import Hit
 
 DOCUMENTS_PER_PAGE = 100
 """Documents in one listing."""
+
+HITS_SHOWN = 50
+"""Results of one search."""
 
 ERRORS_SHOWN = 20
 """Failures that the listing shows of one document; the others are on their pages."""
@@ -150,6 +154,10 @@ class Results:
             document["errors"] = self._errors(document["document_id"]) if failures else []
         counts = {state.value: n for state, n in self._warehouse.counts().items()}
         return Listing(shown, counts, len(found) > DOCUMENTS_PER_PAGE)
+
+    def search(self, words: str) -> "Sequence[Hit]":
+        """The rows that answer ``words`` best."""
+        return self._warehouse.search(words, limit=HITS_SHOWN)
 
     def document(self, document_id: str) -> Record:
         """One document with its failures; ``first_page`` is None without pages.

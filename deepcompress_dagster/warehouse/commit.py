@@ -20,7 +20,7 @@ from deepcompress_dagster.records import (
     PageError,
     PageStatus,
 )
-from deepcompress_dagster.warehouse import staging
+from deepcompress_dagster.warehouse import full_text, staging
 from deepcompress_dagster.warehouse.arrow import bound, insert
 from deepcompress_dagster.warehouse.errors import NothingStagedError, UnknownDocumentError
 from deepcompress_dagster.warehouse.rows import error_row
@@ -38,6 +38,9 @@ _UPDATES = pa.schema(
         ("monospace", pa.bool_()),
     ]
 )
+
+SEARCHED = frozenset({"text", "tables", "figures"})
+"""Assets whose words can be searched."""
 
 
 def commit(
@@ -79,6 +82,8 @@ def commit(
     _replace_errors(conn, result, staged, run_id, now)
     _replace_timings(conn, document_id, staged)
     staging.clear(conn, document_id, staged)
+    if not SEARCHED.isdisjoint(staged):
+        full_text.refresh(conn, [document_id])
     _refresh_pages(conn, document_id)
     _take_header(conn, document_id, result.page_count)
     status = _refresh_document(conn, document_id, now)

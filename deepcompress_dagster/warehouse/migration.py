@@ -15,17 +15,21 @@ from pathlib import Path
 
 import duckdb
 
+from deepcompress_dagster.warehouse import full_text
 from deepcompress_dagster.warehouse.errors import NewerSchemaError, WarehouseError
 from deepcompress_dagster.warehouse.schema import (
     MAIN_TABLES,
     PAGES,
     SCHEMA_VERSION,
+    SEARCH_BLOCKS,
+    SEARCH_TERMS,
     STYLE_STRUCT,
     TEXT,
     Table,
     comment_on,
     create_schema,
     create_staging,
+    create_tables,
     create_views,
     identifier,
 )
@@ -56,6 +60,8 @@ def _to_version_2(conn: duckdb.DuckDBPyConnection) -> None:
 def _to_version_3(conn: duckdb.DuckDBPyConnection) -> None:
     add_column(conn, PAGES, "hidden_text_share", "0.0")
     conn.execute(f"ALTER TABLE text ADD COLUMN lines.element.style {STYLE_STRUCT}")
+    create_tables(conn, [SEARCH_BLOCKS, SEARCH_TERMS])
+    full_text.refresh(conn)
 
 
 STEPS: Mapping[int, Step] = {1: _to_version_2, 2: _to_version_3}

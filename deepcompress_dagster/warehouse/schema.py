@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.records import PageStatus
-from deepcompress_dagster.warehouse.views import VIEWS
+from deepcompress_dagster.warehouse.views import MACROS, VIEWS
 
 if TYPE_CHECKING:
     import duckdb
@@ -351,6 +351,24 @@ PAGE_TIMINGS = Table(
     ),
 )
 
+SEARCH_BLOCKS = Table(
+    "search_blocks",
+    "One row per text block, table or figure with words; see the macro search.",
+    _REGION_KEY,
+    (*_REGION, Column("words", "INTEGER", "Words of its text.")),
+)
+
+SEARCH_TERMS = Table(
+    "search_terms",
+    "One row per different word of a text block, table or figure, folded as search compares it.",
+    (*_REGION_KEY, "term"),
+    (
+        *_REGION,
+        Column("term", "VARCHAR", "Small letters without accents; pairs of CJK characters."),
+        Column("occurrences", "BIGINT", "How often the word stands there."),
+    ),
+)
+
 CURRENT_VERSIONS = Table(
     "current_versions",
     "Code versions that are current: what a stale row differs from.",
@@ -442,6 +460,8 @@ MAIN_TABLES = (
     ERRORS,
     ASSET_STATE,
     PAGE_TIMINGS,
+    SEARCH_BLOCKS,
+    SEARCH_TERMS,
     CURRENT_VERSIONS,
 )
 
@@ -466,7 +486,10 @@ def create_staging(conn: "duckdb.DuckDBPyConnection") -> None:
 
 
 def create_views(conn: "duckdb.DuckDBPyConnection") -> None:
-    """Make or replace all views with their comments."""
+    """Make or replace all views and macros with their comments."""
+    for macro in MACROS:
+        conn.execute(macro.sql)
+        conn.execute(f"COMMENT ON MACRO TABLE {macro.name} IS {quoted(macro.comment)}")
     for view in VIEWS:
         conn.execute(f"CREATE OR REPLACE VIEW {view.name} AS {view.sql}")
         conn.execute(f"COMMENT ON VIEW {view.name} IS {quoted(view.comment)}")

@@ -1,4 +1,4 @@
-"""The views: what people query. Each has a comment, and one for every column.
+"""The views and macros: what people query. Each has a comment, a view one for every column.
 
 The SQL of the blocks and of the document's Markdown is put together from small pieces here, since
 committed rows and rows in work go through the same ones.
@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deepcompress_dagster.asset_graph import ASSETS, EDGES
+from deepcompress_dagster.warehouse.chunks import CHUNKS_MACRO, chunks_sql
+from deepcompress_dagster.warehouse.full_text import SEARCH_MACRO
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,16 @@ class View:
     name: str
     comment: str
     columns: Mapping[str, str]
+    sql: str
+
+
+@dataclass(frozen=True)
+class Macro:
+    """One table macro; ``call`` shows how it is called, ``sql`` makes it."""
+
+    name: str
+    call: str
+    comment: str
     sql: str
 
 
@@ -402,4 +414,39 @@ VIEWS = (
         {**_BLOCK, **_IS_COMMITTED},
         _LIVE_BLOCKS,
     ),
+    View(
+        "chunks",
+        "Passages of the current documents, for programs that read or embed text piece by piece: "
+        "about 400 tokens, with their place and the headings above them. chunks_of(size, overlap) "
+        "makes others.",
+        {
+            **_DOCUMENT,
+            "chunk": "Number within the document, from 1.",
+            "kind": "text, or table: a table whole or some of its rows, with its header.",
+            "heading_path": "The headings that it stands under, the highest first.",
+            "page_number": "Page that it begins on, from 1.",
+            "last_page": "Page that it ends on.",
+            "content": "Its text, as Markdown.",
+            "tokens": "About how many tokens it has.",
+            "boxes": "Where its blocks are: page, region and box in points.",
+        },
+        chunks_sql(),
+    ),
 )
+
+MACROS = (
+    Macro(
+        "search",
+        "search(words)",
+        "Rows of text, tables and figures for some words, the best (BM25) first: document, page, "
+        "box, score and a snippet.",
+        SEARCH_MACRO,
+    ),
+    Macro(
+        "chunks_of",
+        "chunks_of(size, overlap)",
+        "Passages as in the view chunks, of another size and overlap in tokens.",
+        CHUNKS_MACRO,
+    ),
+)
+"""Table macros: ``SELECT * FROM search('words') LIMIT 10``."""

@@ -23,6 +23,7 @@ from deepcompress_dagster.records import (
 from deepcompress_dagster.warehouse import (
     commit,
     export,
+    full_text,
     quality,
     queries,
     registration,
@@ -30,6 +31,7 @@ from deepcompress_dagster.warehouse import (
 )
 from deepcompress_dagster.warehouse.database import Database, free_blocks
 from deepcompress_dagster.warehouse.errors import QueryError, WarehouseError
+from deepcompress_dagster.warehouse.full_text import Hit
 from deepcompress_dagster.warehouse.pdf_store import PdfStore, StoredPdf, UnreadableFileError
 from deepcompress_dagster.warehouse.quality import DocumentQuality
 from deepcompress_dagster.warehouse.snapshots import Snapshots
@@ -353,6 +355,18 @@ class Warehouse:
         """
         with self.reader() as conn, _user_errors():
             return _relation(conn, sql, parameters).to_arrow_table()
+
+    def search(
+        self,
+        words: str,
+        *,
+        documents: Collection[str] = (),
+        since: datetime | None = None,
+        limit: int = 10,
+    ) -> list[Hit]:
+        """The best rows of the newest snapshot for ``words``; see full_text.py."""
+        with self.reader() as conn:
+            return full_text.search(conn, words, documents=documents, since=since, limit=limit)
 
     def export(self, sql: str, form: export.Format, target: Path | BinaryIO) -> None:
         """Write the result of one query on the newest snapshot to a file or a binary stream.

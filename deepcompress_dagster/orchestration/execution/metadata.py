@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import dagster as dg
 
 from deepcompress_dagster.asset_graph import GRAPH, STAGE_ASSET
+from deepcompress_dagster.viewer import addresses
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse.types import AssetState, DocumentSummary
@@ -119,11 +119,10 @@ def document_metadata(
 
 def _viewer_metadata(state: "AssetState", viewer: str) -> dict[str, dg.MetadataValue]:
     """A link to the document's page in the viewer, and a small picture of it."""
-    document = f"{viewer}/documents/{quote(state.document_id)}"
-    page = f"{document}?asset={state.asset}"
+    page = addresses.document(viewer, state.document_id, asset=state.asset)
     shown: dict[str, dg.MetadataValue] = {"viewer": dg.MetadataValue.url(page)}
     if state.asset in PICTURED and state.rows:
-        picture = f"{document}/thumbnail.png?asset={state.asset}"
+        picture = addresses.thumbnail(viewer, state.document_id, state.asset)
         shown["page"] = dg.MetadataValue.md(f"[![page]({picture})]({page})")
     return shown
 
