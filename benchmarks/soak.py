@@ -35,6 +35,7 @@ import pymupdf
 
 from benchmarks.walk import Place, leftovers, say, wait_for
 from deepcompress_dagster.asset_graph import ASSETS
+from deepcompress_dagster.file_lock import is_held
 from deepcompress_dagster.orchestration import ingest, run_records, server
 from deepcompress_dagster.pipeline.stages import code_versions
 from deepcompress_dagster.settings import load_settings
@@ -184,7 +185,7 @@ def judge(bench: Bench, row: Row) -> Row:
     row.lost_documents = len(bench.complete - now)
     row.problems += disagreements(bench)
     row.problems += [f"{count} {what} left" for what, count in left(bench).items() if count]
-    held = [path.name for path in (bench.data / "runs").glob("*.lock") if run_records.is_held(path)]
+    held = [path.name for path in (bench.data / "runs").glob("*.lock") if is_held(path)]
     row.problems += [f"lock {name} is stuck" for name in held]
     return row
 

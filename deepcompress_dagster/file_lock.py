@@ -8,6 +8,7 @@ import fcntl
 import math
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,14 +27,14 @@ class LockHeldError(Exception):
 
 
 class HeldLock:
-    """A lock that is held until it is released, or until the process ends."""
+    """A lock that is held until it is released or forgotten, or until the process ends."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self._close = weakref.finalize(self, os.close, descriptor)
 
     def release(self) -> None:
-        """Give the lock back. Only once."""
-        os.close(self._descriptor)
+        """Give the lock back."""
+        self._close()
 
 
 def acquire(

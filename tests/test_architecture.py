@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "deepcompress_dagster"
 NAME = PACKAGE.name
 FLOORS = (
-    {"asset_graph", "page_ranges", "unicode_text"},
+    {"asset_graph", "file_lock", "page_ranges", "unicode_text"},
     {"records", "settings"},
     {"streaming", "pdf", "models", "warehouse", "passwords"},
     {"pipeline"},

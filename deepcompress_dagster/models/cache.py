@@ -1,8 +1,6 @@
 """ModelCache: the one owner of every loaded model and processor in a process."""
 
-import contextlib
 import logging
-import os
 import time
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
@@ -10,8 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
+from deepcompress_dagster import file_lock
+from deepcompress_dagster.file_lock import HeldLock, LockHeldError
 from deepcompress_dagster.models import device, registry
 from deepcompress_dagster.models.catalog import ModelSpec
 from deepcompress_dagster.models.predictor import ModelError, Predictor
@@ -19,7 +19,6 @@ from deepcompress_dagster.models.predictor import ModelError, Predictor
 AnyPredictor: TypeAlias = Predictor[Any, Any]
 
 _log = logging.getLogger(__name__)
-_LOCK_POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class ModelCache:
         self._loading = Lock()
         self._lock = Lock()
         self._loaded: OrderedDict[ModelSpec, _Loaded] = OrderedDict()
-        self._held: dict[str, IO[bytes]] = {}
+        self._held: dict[str, HeldLock] = {}
         self._loads: Counter[str] = Counter()
         self._hits: Counter[str] = Counter()
         self._load_seconds: defaultdict[str, float] = defaultdict(float)
@@ -123,7 +122,7 @@ class ModelCache:
                 used = {known.device for known in self._loaded}
             device.empty_cache()
             for name in [name for name in self._held if name not in used]:
-                self._held.pop(name).close()
+                self._held.pop(name).release()
 
     def _hit(self, spec: ModelSpec) -> AnyPredictor | None:
         with self._lock:
@@ -209,32 +208,19 @@ def _share_of_memory(fraction: float) -> Callable[[str], int | None]:
     return budget
 
 
-def _acquire(path: Path, name: str, timeout_s: float) -> IO[bytes]:
-    """Hold an exclusive lock on ``path`` until the returned file is closed or the process ends."""
-    import fcntl
+def _acquire(path: Path, name: str, timeout_s: float) -> HeldLock:
+    """Hold a device until the lock is released or the process ends. Raises ModelError."""
 
-    file = path.open("a+b")
-    deadline = time.monotonic() + timeout_s
-    waiting = False
-    while True:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.truncate(0)
-            file.write(str(os.getpid()).encode())
-            file.flush()
-            return file
-        file.seek(0)
-        holder = file.read().decode() or "unknown"
-        if time.monotonic() >= deadline:
-            file.close()
-            raise ModelError(
-                f"device {name} is in use by process {holder} (lock {path}); wait for that run, "
-                "or choose another device with DEEPCOMPRESS_DEVICE"
-            )
-        if not waiting:
-            _log.info("waiting for device %s, in use by process %s", name, holder)
-            waiting = True
-        time.sleep(_LOCK_POLL_S)
+    def wait(holder: str) -> None:
+        _log.info("waiting for device %s, in use by process %s", name, holder)
+
+    try:
+        return file_lock.acquire(path, timeout_s=timeout_s, on_wait=wait)
+    except LockHeldError as error:
+        raise ModelError(
+            f"device {name} is in use by process {error.holder} (lock {path}); wait for that run, "
+            "or choose another device with DEEPCOMPRESS_DEVICE"
+        ) from error
 
 
 def _load_failed(spec: ModelSpec, error: Exception) -> ModelError:

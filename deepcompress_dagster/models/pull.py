@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from deepcompress_dagster import file_lock
 from deepcompress_dagster.models.catalog import (
     CHECKPOINTS,
     Checkpoint,
@@ -217,11 +218,7 @@ def _replace(folder: Path, finished: Path, work: Path) -> None:
 @contextlib.contextmanager
 def _exclusive(models_dir: Path) -> Iterator[None]:
     """One pull at a time into a models folder; what an interrupted one left behind goes away."""
-    import fcntl
-
-    models_dir.mkdir(parents=True, exist_ok=True)
-    with (models_dir / ".lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_lock.hold(models_dir / ".lock"):
         for leftover in models_dir.glob(f"{_WORK_PREFIX}*"):
             shutil.rmtree(leftover)
         yield

@@ -15,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 
+from deepcompress_dagster.file_lock import is_held
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.orchestration import disk, run_records
 from deepcompress_dagster.records import DocumentStatus
@@ -136,9 +137,9 @@ def _locks(settings: Settings) -> Iterator[Finding]:
     data = settings.data_dir
     for path in (data / "warehouse.lock", *sorted((data / "locks").glob("*.lock"))):
         if path.exists():
-            held = run_records.is_held(path)
+            held = is_held(path)
             yield Finding(f"lock {path.name}", f"held by process {_pid(path)}" if held else "free")
-    held_runs = [path.stem for path in (data / "runs").glob("*.lock") if run_records.is_held(path)]
+    held_runs = [path.stem for path in (data / "runs").glob("*.lock") if is_held(path)]
     yield Finding("running now", ", ".join(sorted(held_runs)) or "nothing")
 
 

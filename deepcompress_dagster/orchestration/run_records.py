@@ -5,7 +5,6 @@ its slot of the pool and stops all work behind it. Hence the lock: the operating
 back when its holder dies, however it dies.
 """
 
-import fcntl
 import os
 import time
 from collections import Counter
@@ -13,10 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import dagster as dg
 
+from deepcompress_dagster import file_lock
+from deepcompress_dagster.file_lock import LockHeldError, is_held
 from deepcompress_dagster.orchestration.partitions import NAME
 
 JOB_NAME = "parse_documents_job"
@@ -179,40 +180,17 @@ def lock_path(data_dir: Path, run_id: str) -> Path:
 def hold_run(data_dir: Path, run_id: str) -> Iterator[None]:
     """Hold the lock of a run. Raises RuntimeError when another process holds it."""
     path = lock_path(data_dir, run_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        _lock(file, run_id)
-        try:
-            yield
-        finally:
-            os.utime(path)
-
-
-def _lock(file: IO[str], run_id: str) -> None:
-    deadline = time.monotonic() + _LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"run {run_id} is already executing: another process holds {file.name}"
-                ) from None
-            time.sleep(0.05)
-        else:
-            return
-
-
-def is_held(path: Path) -> bool:
-    """Whether a living process holds the lock file."""
     try:
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+        lock = file_lock.acquire(path, timeout_s=_LOCK_WAIT_S)
+    except LockHeldError as error:
+        raise RuntimeError(
+            f"run {run_id} is already executing: process {error.holder} holds {path}"
+        ) from None
+    try:
+        yield
+    finally:
+        os.utime(path)
+        lock.release()
 
 
 # Dead runs

@@ -6,7 +6,6 @@ faulted in anew. Each store keeps its buffers in a folder named after its proces
 ends with the process; a store removes the folders of the dead when it starts.
 """
 
-import fcntl
 import itertools
 import mmap
 import os
@@ -18,6 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from deepcompress_dagster import file_lock
+from deepcompress_dagster.file_lock import is_held
 
 SHARED_MEMORY = Path("/dev") / "shm"
 """Memory as files on Linux; elsewhere buffers lie on disk."""
@@ -149,12 +151,11 @@ class _Folder:
     def __init__(self, base: Path) -> None:
         self.path = base / f"{PREFIX}{os.getpid()}-{next(_store_numbers)}"
         self.path.mkdir(parents=True, mode=0o700)
-        self._lock = (self.path / "lock").open("wb")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock = file_lock.acquire(self.path / "lock")
         self._remove = weakref.finalize(self, _remove_own, self.path, os.getpid())
 
     def close(self) -> None:
-        self._lock.close()
+        self._lock.release()
         self._remove()
 
 
@@ -170,7 +171,7 @@ def remove_stale(base: Path) -> None:
     lock is free (seen across containers that share the memory).
     """
     for folder in base.glob(f"{PREFIX}*-*"):
-        if not _process_exists(folder.name) and not _is_locked(folder / "lock"):
+        if not _process_exists(folder.name) and not is_held(folder / "lock"):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -185,14 +186,3 @@ def _process_exists(folder_name: str) -> bool:
     except OSError:
         return True
     return True
-
-
-def _is_locked(lock: Path) -> bool:
-    try:
-        with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False

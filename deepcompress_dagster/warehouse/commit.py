@@ -11,6 +11,7 @@ from datetime import datetime
 import duckdb
 import pyarrow as pa
 
+from deepcompress_dagster import page_ranges
 from deepcompress_dagster.asset_graph import ASSETS, SOURCE, STAGE_ASSET, upstream
 from deepcompress_dagster.records import (
     TRUNCATED,
@@ -58,7 +59,7 @@ def commit(
     data_versions = staging.committed_data_versions(conn, document_id)
     states: dict[str, AssetState] = {}
     for asset, version in staged.items():
-        pages = sorted(staging.finished_pages(conn, document_id, {asset: version}))
+        pages = staging.finished_pages(conn, document_id, {asset: version})
         if not pages:
             raise NothingStagedError(
                 f"no finished page of {asset} of {document_id} is staged at version "
@@ -74,7 +75,7 @@ def commit(
             input_versions=inputs or {SOURCE: sha256},
             data_version=data_versions[asset],
             rows=_count(conn, document_id, asset),
-            pages=page_ranges(pages),
+            pages=page_ranges.in_short(pages),
             run_id=run_id,
             at=now,
         )
@@ -141,17 +142,6 @@ def data_version(conn: duckdb.DuckDBPyConnection, document_id: str, asset: str) 
         [document_id],
     )
     return str(digest)[:32]
-
-
-def page_ranges(pages: Sequence[int]) -> str:
-    """Ascending page numbers in short: ``1-5,8``."""
-    ranges: list[list[int]] = []
-    for page in pages:
-        if ranges and page == ranges[-1][1] + 1:
-            ranges[-1][1] = page
-        else:
-            ranges.append([page, page])
-    return ",".join(f"{a}-{b}" if a < b else str(a) for a, b in ranges)
 
 
 def _sha256(conn: duckdb.DuckDBPyConnection, document_id: str) -> str:
@@ -398,7 +388,7 @@ def _shortfall(conn: duckdb.DuckDBPyConnection, document_id: str) -> str | None:
     lacking = [asset for asset in ASSETS if asset not in covered]
     if lacking:
         return f"not made yet: {', '.join(lacking)}"
-    everything = page_ranges(range(1, page_count + 1))
+    everything = page_ranges.in_short(range(1, page_count + 1))
     for asset in ASSETS:
         if covered[asset] != everything:
             return f"{asset} cover pages {covered[asset]} of {page_count}"

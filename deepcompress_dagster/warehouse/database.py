@@ -10,7 +10,7 @@ import duckdb
 
 from deepcompress_dagster.warehouse.errors import DiskError
 from deepcompress_dagster.warehouse.files import replace_synced
-from deepcompress_dagster.warehouse.lock import FileLock
+from deepcompress_dagster.warehouse.lock import WarehouseLock
 from deepcompress_dagster.warehouse.migration import initialize, migrate
 from deepcompress_dagster.warehouse.schema import quoted
 from deepcompress_dagster.warehouse.sql import only_row
@@ -35,7 +35,7 @@ class Database:
 
     def __init__(self, data_dir: Path, *, lock_timeout_s: float) -> None:
         self.path = data_dir / "warehouse.duckdb"
-        self.lock = FileLock(data_dir / "warehouse.lock", timeout_s=lock_timeout_s)
+        self.lock = WarehouseLock(data_dir / "warehouse.lock", timeout_s=lock_timeout_s)
         self._temporary = data_dir / "tmp"
         self._config: dict[str, Any] = {
             "threads": 1,

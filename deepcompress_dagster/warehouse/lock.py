@@ -1,19 +1,15 @@
-"""The writer lock: a file lock that the operating system drops when its holder dies."""
+"""The locks of the data folder, and what is said when one of them is held for too long."""
 
-import fcntl
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deepcompress_dagster import file_lock
+from deepcompress_dagster.file_lock import LockHeldError
 from deepcompress_dagster.warehouse.errors import WarehouseBusyError
 
-_FIRST_WAIT_S = 0.002
-_LONGEST_WAIT_S = 0.05
 
-
-class FileLock:
+class WarehouseLock:
     """One lock over processes and threads; shared for readers of the file, else exclusive."""
 
     def __init__(self, path: Path, *, timeout_s: float) -> None:
@@ -26,34 +22,14 @@ class FileLock:
 
         Raises WarehouseBusyError when others hold it for longer than the time limit.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            self._acquire(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-            if not shared:
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            lock = file_lock.acquire(self._path, shared=shared, timeout_s=self._timeout_s)
+        except LockHeldError as error:
+            raise WarehouseBusyError(
+                f"{self._path} was held for {self._timeout_s:.0f} s, last written by process "
+                f"{error.holder}: wait for it to finish, or end it"
+            ) from error
+        try:
             yield
         finally:
-            os.close(descriptor)
-
-    def _acquire(self, descriptor: int, mode: int) -> None:
-        deadline = time.monotonic() + self._timeout_s
-        wait = _FIRST_WAIT_S
-        while not _try(descriptor, mode):
-            if time.monotonic() >= deadline:
-                holder = os.pread(descriptor, 32, 0).decode("ascii", "replace") or "unknown"
-                raise WarehouseBusyError(
-                    f"{self._path} was held for {self._timeout_s:.0f} s, last written by process "
-                    f"{holder}: wait for it to finish, or end it"
-                )
-            time.sleep(wait)
-            wait = min(2 * wait, _LONGEST_WAIT_S)
-
-
-def _try(descriptor: int, mode: int) -> bool:
-    try:
-        fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+            lock.release()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deepcompress_dagster.warehouse.errors import WarehouseBusyError, WarehouseError
 from deepcompress_dagster.warehouse.files import clone_descriptor, replace_synced
-from deepcompress_dagster.warehouse.lock import FileLock
+from deepcompress_dagster.warehouse.lock import WarehouseLock
 from deepcompress_dagster.warehouse.types import FileStat
 
 _CHUNK_BYTES = 1024 * 1024
@@ -54,10 +54,10 @@ class PdfStore:
         """Files may be taken in while the block runs; before it, what killed processes left of
         theirs is removed, if nobody else is taking files in."""
         self._incoming.mkdir(parents=True, exist_ok=True)
-        with suppress(WarehouseBusyError), FileLock(self._lock_path, timeout_s=0).hold():
+        with suppress(WarehouseBusyError), WarehouseLock(self._lock_path, timeout_s=0).hold():
             for leftover in self._incoming.iterdir():
                 leftover.unlink()
-        with FileLock(self._lock_path, timeout_s=self._lock_timeout_s).hold(shared=True):
+        with WarehouseLock(self._lock_path, timeout_s=self._lock_timeout_s).hold(shared=True):
             yield
 
     def take(self, path: Path) -> StoredPdf:

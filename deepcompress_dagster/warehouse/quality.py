@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from deepcompress_dagster.warehouse.sql import COSTS_CONTENT
+from deepcompress_dagster.warehouse.sql import COSTS_CONTENT, first_row
 
 PREVIEW_ROWS = 12
 PREVIEW_COLUMNS = 8
@@ -106,14 +106,13 @@ def quality(conn: duckdb.DuckDBPyConnection, document_id: str) -> DocumentQualit
     counts: dict[str, Any] = {"page_count": 0, "page_errors": 0}
     for sql in (_DOCUMENT, _PAGES, _TEXT, _TABLES):
         counts |= _row(conn, sql, document_id)
-    found = conn.execute(_FIRST_TABLE, {"document_id": document_id}).fetchone()
+    found = first_row(conn, _FIRST_TABLE, {"document_id": document_id})
     return DocumentQuality(**counts, first_table=_corner(found[0]) if found else ())
 
 
 def _row(conn: duckdb.DuckDBPyConnection, sql: str, document_id: str) -> Mapping[str, Any]:
-    result = conn.execute(sql, {"document_id": document_id})
-    names = [column[0] for column in result.description or ()]
-    return dict(zip(names, result.fetchone() or (), strict=False))
+    rows = conn.sql(sql, params={"document_id": document_id}).to_arrow_table().to_pylist()
+    return rows[0] if rows else {}
 
 
 def _corner(cells: list[Mapping[str, Any]]) -> tuple[tuple[str, ...], ...]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import duckdb
 
+from deepcompress_dagster import page_ranges
 from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.records import (
     DocumentStatus,
@@ -156,7 +157,7 @@ def regions(
 ) -> dict[int, tuple[Region, ...]]:
     """Committed layouts of these pages, an entry for each. Raises NotMaterializedError."""
     state = next((s for s in asset_states(conn, [document_id]) if s.asset == "layouts"), None)
-    covered = pages_in(state.pages) if state else frozenset()
+    covered = page_ranges.parse(state.pages) if state else frozenset()
     lacking = sorted(set(page_numbers) - covered)
     if lacking:
         raise NotMaterializedError(
@@ -217,15 +218,6 @@ def summary(
         seconds=dict(seconds),
         markdown=markdown or "",
     )
-
-
-def pages_in(ranges: str) -> frozenset[int]:
-    """The page numbers of ``1-5,8``."""
-    pages: set[int] = set()
-    for part in ranges.split(","):
-        first, _, last = part.partition("-")
-        pages.update(range(int(first), int(last or first) + 1))
-    return frozenset(pages)
 
 
 def _documents(

@@ -1,8 +1,10 @@
 """What these tests work with: a parser that does what its files say, and runs over it."""
 
 import json
+import os
+import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,33 +16,20 @@ from deepcompress_dagster.orchestration import ingest, run_records
 from deepcompress_dagster.orchestration.defs.resources import GpuResource
 from deepcompress_dagster.orchestration.partitions import documents
 from deepcompress_dagster.records import (
-    BBox,
     DocumentOpened,
     DocumentResult,
     DocumentTask,
-    Figure,
-    Label,
     OutlineEntry,
-    Page,
     PageError,
     PageResult,
     PageStatus,
     Region,
     StageTiming,
-    Table,
     TableCell,
-    TextBlock,
-    TextLine,
-    TextSource,
-    region_id,
 )
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import AssetState, Warehouse
-
-TEXT_BOX = BBox(72, 72, 300, 90)
-TABLE_BOX = BBox(72, 100, 300, 200)
-FIGURE_BOX = BBox(72, 300, 300, 500)
-LAYOUT_SCORE = 0.9
+from tests.builders import block, figure, page_of, table
 
 
 class FakeParser:
@@ -97,90 +86,24 @@ class FakeParser:
 def page_result(
     name: str, number: int, spec: Mapping[str, Any], selection: Collection[str]
 ) -> PageResult:
-    """The rows of one page; ``spec`` may set its text, a failed page, and extra words of layout."""
+    """The rows of one page; ``spec`` may set its text, its table's cells, and a failed page."""
     failed = number in spec.get("errors", ())
-    errors = (
-        (PageError(name, number, "text", "ModelFailed", "could not be read"),) if failed else ()
-    )
-    rows: dict[str, Any] = {}
-    if "layouts" in selection:
-        rows["layouts"] = tuple(
-            Region(number, region_id(number, box), label, box, LAYOUT_SCORE, order, "fake@1")
-            for order, (label, box) in enumerate(
-                ((Label.TEXT, TEXT_BOX), (Label.TABLE, TABLE_BOX), (Label.PICTURE, FIGURE_BOX))
-            )
-        )
-    if "text" in selection:
-        content = spec.get("text", f"Text of page {number}.")
-        rows["text"] = () if failed else (text_block(number, content),)
-    if "tables" in selection:
-        rows["tables"] = (table(number, spec.get("cells")),)
-    if "figures" in selection:
-        rows["figures"] = (
-            Figure(
-                number,
-                region_id(number, FIGURE_BOX),
-                FIGURE_BOX,
-                2,
-                "unknown",
-                None,
-                None,
-                None,
-                None,
-                "fake@1",
-            ),
-        )
-    return PageResult(
-        document_id=name,
-        page=Page(
-            number,
-            612,
-            792,
-            0,
-            144,
-            1224,
-            1584,
-            None,
-            True,
-            status=PageStatus.PARTIAL if failed else PageStatus.COMPLETE,
-        ),
-        errors=errors,
-        timings=(StageTiming(number, "layout", 0.25, 1, "cpu"),) if "layouts" in selection else (),
-        **rows,
-    )
-
-
-def text_block(number: int, content: str) -> TextBlock:
-    return TextBlock(
+    cells = spec.get("cells") or [(0, 0, 1, 1, "Year"), (0, 1, 1, 1, "Sum")]
+    page = page_of(
+        name,
         number,
-        region_id(number, TEXT_BOX),
-        Label.TEXT,
-        TEXT_BOX,
-        0,
-        None,
-        content,
-        TextSource.TEXT_LAYER,
-        1.0,
-        (TextLine(TEXT_BOX, content),),
-        "pdf",
+        text=() if failed else [block(number, 0, spec.get("text", f"Text of page {number}."))],
+        tables=[table(number, 1, *(TableCell(*place, False, text) for *place, text in cells))],
+        figures=[figure(number, 2, image_path=None)],
+        status=PageStatus.PARTIAL if failed else PageStatus.COMPLETE,
     )
-
-
-def table(number: int, cells: list[tuple[int, int, int, int, str]] | None) -> Table:
-    given = cells or [(0, 0, 1, 1, "Year"), (0, 1, 1, 1, "Sum")]
-    return Table(
-        number,
-        region_id(number, TABLE_BOX),
-        TABLE_BOX,
-        1,
-        1,
-        2,
-        tuple(TableCell(r, c, rs, cs, False, text) for r, c, rs, cs, text in given),
-        "<table></table>",
-        "| |",
-        None,
-        0.8,
-        "fake@1",
+    lacking = [asset for asset in ASSETS if asset not in ("pages", *selection)]
+    return replace(
+        page,
+        page=replace(page.page, image_path=None),
+        errors=(PageError(name, number, "text", "ModelFailed", "could not be read"),) * failed,
+        timings=(StageTiming(number, "layout", 0.25, 1, "cpu"),) * ("layouts" in selection),
+        **dict.fromkeys(lacking),
     )
 
 
@@ -261,6 +184,15 @@ class Bench:
     def state(self, document_id: str) -> dict[str, AssetState]:
         """What is committed of a document."""
         return {state.asset: state for state in self.warehouse.asset_states([document_id])}
+
+
+def leave_lock(data_dir: Path, run_id: str) -> None:
+    """The lock of a run as its process leaves it that died a minute ago."""
+    path = run_records.lock_path(data_dir, run_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    long_ago = time.time() - 60
+    os.utime(path, (long_ago, long_ago))
 
 
 def keys(subset: Any) -> set[str]:

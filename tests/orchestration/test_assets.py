@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from deepcompress_dagster.asset_graph import ASSETS
+from deepcompress_dagster.file_lock import is_held
 from deepcompress_dagster.orchestration import run_records
 from deepcompress_dagster.orchestration.execution import executor, reporting
 from deepcompress_dagster.orchestration.execution.planning import RunSpec
@@ -338,7 +339,7 @@ def test_ctrl_c_stops_a_run_in_good_order(bench: Bench) -> None:
     assert len(outcome.run_ids) == 1
     assert FakeParser.open_parsers == 0
     path = run_records.lock_path(bench.warehouse.data_dir, outcome.run_ids[0])
-    assert not run_records.is_held(path)
+    assert not is_held(path)
     assert bench.state(name) == {}
 
     FakeParser.before_page = None

@@ -16,7 +16,7 @@ from deepcompress_dagster.orchestration.defs import sensors
 from deepcompress_dagster.orchestration.inbox import Backoff
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
-from tests.orchestration.bench import FakeGpu, FakeParser, write_pdf
+from tests.orchestration.bench import FakeGpu, FakeParser, leave_lock, write_pdf
 
 CHILD = """
 import os, signal, sys
@@ -59,6 +59,7 @@ def kill_a_run(home: dg.DagsterInstance, settings: Settings, name: str, instant:
         [sys.executable, "-c", CHILD, *arguments], capture_output=True, check=False, timeout=110
     )
     assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+    leave_lock(settings.data_dir, home.get_runs()[0].run_id)
 
 
 def look(home: dg.DagsterInstance, settings: Settings, warehouse: Warehouse) -> dg.SensorResult:
@@ -88,11 +89,7 @@ def test_a_run_killed_between_commit_and_event_is_reported_by_the_next_look(
     settings: Settings,
     warehouse: Warehouse,
     document_id: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        run_records.reap_dead_runs, "__kwdefaults__", {"grace_s": 0, "start_grace_s": 0}
-    )
     kill_a_run(home, settings, document_id, "between commit and event")
     assert warehouse.documents([document_id])[0].status == "complete"
     assert reported(home) == []
@@ -108,11 +105,7 @@ def test_a_run_killed_within_a_document_is_taken_up_where_it_stopped(
     settings: Settings,
     warehouse: Warehouse,
     document_id: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        run_records.reap_dead_runs, "__kwdefaults__", {"grace_s": 0, "start_grace_s": 0}
-    )
     kill_a_run(home, settings, document_id, "within a document")
     assert warehouse.asset_states([document_id]) == []
 
@@ -132,9 +125,7 @@ def test_the_next_command_does_not_wait_for_ever_behind_a_killed_one(
     settings: Settings,
     warehouse: Warehouse,
     document_id: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(run_records, "LOCK_GRACE_S", 0.1)
     home.event_log_storage.set_concurrency_slots("gpu", 1)
     kill_a_run(home, settings, document_id, "within a document")
     assert home.event_log_storage.get_concurrency_info("gpu").claimed_slots

@@ -1,7 +1,6 @@
 """What ``deepcompress doctor`` finds, on data folders in which things are amiss."""
 
 import os
-import time
 from pathlib import Path
 
 import dagster as dg
@@ -13,9 +12,9 @@ from deepcompress_dagster.orchestration import doctor, run_records, server
 from deepcompress_dagster.orchestration.doctor import Finding
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
-from deepcompress_dagster.warehouse.lock import FileLock
+from deepcompress_dagster.warehouse.lock import WarehouseLock
 from deepcompress_dagster.warehouse.schema import SCHEMA_VERSION
-from tests.orchestration.bench import Bench
+from tests.orchestration.bench import Bench, leave_lock
 
 
 def look(settings: Settings) -> dict[str, Finding]:
@@ -91,7 +90,7 @@ def test_a_warehouse_of_a_newer_release_is_a_finding_and_not_a_crash(
 def test_held_locks_name_their_process(bench: Bench, settings: Settings) -> None:
     bench.register(a={})
     with (
-        FileLock(settings.data_dir / "warehouse.lock", timeout_s=1).hold(),
+        WarehouseLock(settings.data_dir / "warehouse.lock", timeout_s=1).hold(),
         run_records.hold_run(settings.data_dir, "a-run"),
     ):
         held = {finding.subject: finding for finding in doctor._locks(settings)}
@@ -100,9 +99,8 @@ def test_held_locks_name_their_process(bench: Bench, settings: Settings) -> None
 
 
 def test_a_run_whose_process_is_gone_is_seen_and_left_to_who_reports_it(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
 ) -> None:
-    monkeypatch.setattr(run_records.dead_runs, "__kwdefaults__", {"grace_s": 0, "start_grace_s": 0})
     with server.open_instance(settings) as instance:
         create_run_for_test(
             instance,
@@ -110,7 +108,7 @@ def test_a_run_whose_process_is_gone_is_seen_and_left_to_who_reports_it(
             status=dg.DagsterRunStatus.STARTED,
             run_id="0" * 32,
         )
-    time.sleep(0.01)
+    leave_lock(settings.data_dir, "0" * 32)
     for _ in range(2):
         finding = look(settings)["runs"]
         assert finding.state == "0 queued or running, 1 dead"

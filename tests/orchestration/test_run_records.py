@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
+from deepcompress_dagster.file_lock import is_held
 from deepcompress_dagster.orchestration import run_records
 from deepcompress_dagster.orchestration.defs import jobs
 
@@ -52,10 +53,10 @@ def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun
 
 def test_a_lock_is_held_while_the_block_runs_and_free_afterwards(tmp_path: Path) -> None:
     path = run_records.lock_path(tmp_path, "run")
-    assert not run_records.is_held(path)
+    assert not is_held(path)
     with run_records.hold_run(tmp_path, "run"):
-        assert run_records.is_held(path)
-    assert not run_records.is_held(path)
+        assert is_held(path)
+    assert not is_held(path)
 
 
 def test_a_run_cannot_execute_twice_at_a_time(
@@ -73,10 +74,10 @@ def test_a_run_cannot_execute_twice_at_a_time(
 def test_a_killed_process_gives_its_lock_back(tmp_path: Path) -> None:
     path = run_records.lock_path(tmp_path, "run")
     with held_elsewhere(tmp_path, "run") as process:
-        assert run_records.is_held(path)
+        assert is_held(path)
         process.kill()
         process.wait()
-        assert not run_records.is_held(path)
+        assert not is_held(path)
 
 
 def test_a_run_whose_process_died_is_reported_as_failed_and_its_slot_freed(

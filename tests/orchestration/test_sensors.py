@@ -13,6 +13,7 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from deepcompress_dagster.asset_graph import ASSETS
+from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import ingest, run_records
 from deepcompress_dagster.orchestration.defs import jobs, sensors
 from deepcompress_dagster.orchestration.defs.sensors import Cursor, Tick
@@ -24,7 +25,7 @@ from deepcompress_dagster.records import (
 )
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import DocumentRow
-from tests.orchestration.bench import Bench, FakeParser, write_pdf
+from tests.orchestration.bench import Bench, FakeParser, leave_lock, write_pdf
 
 
 class Daemon:
@@ -358,21 +359,17 @@ def test_what_a_dead_run_committed_without_a_word_is_reported_by_the_next_tick(
     assert daemon.cursor.ended_until == looked_until > 0
 
 
-def test_a_dead_run_is_reported_and_its_documents_are_taken_up_again(
-    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        run_records.reap_dead_runs, "__kwdefaults__", {"grace_s": 0, "start_grace_s": 0}
-    )
+def test_a_dead_run_is_reported_and_its_documents_are_taken_up_again(daemon: Daemon) -> None:
     write_pdf(daemon.settings.inbox / "a.pdf")
     request = daemon.tick()[0]
-    create_run_for_test(
+    run = create_run_for_test(
         daemon.bench.instance,
         job_name=run_records.JOB_NAME,
         status=dg.DagsterRunStatus.STARTED,
         tags=dict(request.tags),
         run_config=dict(request.run_config),
     )
+    leave_lock(daemon.settings.data_dir, run.run_id)
     assert documents_of(daemon.tick()) == [["a"]]
     assert "died without a word" in daemon.warnings[0]
 
@@ -418,13 +415,11 @@ def test_a_cursor_survives_its_text() -> None:
 
 
 def test_the_sensor_runs_from_the_start_and_asks_through_dagster(
-    bench: Bench, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, settings: Settings
 ) -> None:
     write_pdf(settings.inbox / "a.pdf")
-    repository = bench.definitions.get_repository_def()
-    monkeypatch.setitem(
-        sensors.Tick.__init__.__kwdefaults__, "missing_prerequisite", lambda settings: None
-    )
+    without_models = settings.model_copy(update={"allow_download": True})
+    repository = build_definitions(without_models).get_repository_def()
     sensor = repository.get_sensor_def(sensors.SENSOR_NAME)
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
     assert sensor.minimum_interval_seconds == settings.sensor_interval_s

@@ -99,7 +99,7 @@ def test_layouts_that_came_out_differently_make_what_is_made_from_them_stale(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     materialize(instance, definitions, document_id)
-    monkeypatch.setattr("tests.orchestration.bench.LAYOUT_SCORE", 0.5)
+    monkeypatch.setattr("tests.builders.LAYOUT_SCORE", 0.5)
     materialize(instance, definitions, document_id, "layouts")
     stale = {"text": "STALE", "tables": "STALE", "figures": "STALE"}
     assert statuses(definitions) == {**FRESH, **stale}
@@ -139,7 +139,7 @@ def test_what_is_stale_in_one_home_is_stale_in_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     materialize(instance, definitions, document_id)
-    monkeypatch.setattr("tests.orchestration.bench.LAYOUT_SCORE", 0.5)
+    monkeypatch.setattr("tests.builders.LAYOUT_SCORE", 0.5)
     materialize(instance, definitions, document_id, "layouts")
     materialize(instance, definitions, document_id, "figures")
     with dg.DagsterInstance.ephemeral() as other:

@@ -15,7 +15,17 @@ from deepcompress_dagster.records import (
     TableCell,
 )
 from deepcompress_dagster.warehouse import Warehouse
-from tests.warehouse.helpers import block, box, commit, figure, page_of, register, table
+from tests.builders import (
+    block,
+    box,
+    figure,
+    page_of,
+    table,
+)
+from tests.warehouse.helpers import (
+    commit,
+    register,
+)
 
 SCRIPT = "<script>document.title = 'broken into'</script>"
 

@@ -18,7 +18,17 @@ import duckdb
 from deepcompress_dagster.records import DocumentOpened, DocumentResult, PageResult
 from deepcompress_dagster.warehouse import Warehouse, WarehouseBusyError
 from deepcompress_dagster.warehouse import database as database_module
-from tests.warehouse.helpers import VERSIONS, block, figure, page_of, region, register, table
+from tests.builders import (
+    block,
+    figure,
+    page_of,
+    region,
+    table,
+)
+from tests.warehouse.helpers import (
+    VERSIONS,
+    register,
+)
 
 PAGES = 3
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from deepcompress_dagster.warehouse import DiskError, Warehouse
 from tests.warehouse.fault_processes import write
-from tests.warehouse.helpers import register
+from tests.warehouse.helpers import (
+    register,
+)
 
 STEPS = 8
 STEP_BYTES = 60_000

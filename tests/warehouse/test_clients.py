@@ -11,7 +11,15 @@ from deepcompress_dagster.records import Label
 from deepcompress_dagster.warehouse import Warehouse
 from deepcompress_dagster.warehouse.schema import MAIN_TABLES, STAGING_TABLES
 from deepcompress_dagster.warehouse.views import VIEWS
-from tests.warehouse.helpers import block, commit, page_of, register, stage
+from tests.builders import (
+    block,
+    page_of,
+)
+from tests.warehouse.helpers import (
+    commit,
+    register,
+    stage,
+)
 
 FOLDER = "DEEPCOMPRESS_DUCKDB_CLIENTS"
 """Variable that names a folder with a subfolder for each version; ``make clients`` fills one."""

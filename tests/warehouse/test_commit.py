@@ -19,14 +19,14 @@ from deepcompress_dagster.warehouse import (
     UnknownDocumentError,
     Warehouse,
 )
-from deepcompress_dagster.warehouse.commit import page_ranges
-from deepcompress_dagster.warehouse.queries import pages_in
-from tests.warehouse.helpers import (
-    VERSIONS,
+from tests.builders import (
     block,
-    commit,
     page_of,
     region,
+)
+from tests.warehouse.helpers import (
+    VERSIONS,
+    commit,
     register,
     rows,
     stage,
@@ -419,14 +419,6 @@ def test_times_are_utc(data_dir: Path, inbox: Path) -> None:
     warehouse = Warehouse(data_dir, clock=lambda: moment)
     register(warehouse, inbox, "a.pdf")
     assert warehouse.documents()[0].first_seen_at == moment.replace(tzinfo=None)
-
-
-@pytest.mark.parametrize(
-    ("pages", "text"), [([1], "1"), ([1, 2, 3], "1-3"), ([2, 3, 5, 9, 10], "2-3,5,9-10")]
-)
-def test_page_ranges_are_read_as_they_are_written(pages: list[int], text: str) -> None:
-    assert page_ranges(pages) == text
-    assert pages_in(text) == set(pages)
 
 
 def test_two_failures_that_say_the_same_are_one_row_that_names_each_asset_once(

@@ -7,7 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from deepcompress_dagster.warehouse import Format, QueryError, Warehouse
-from tests.warehouse.helpers import commit, page_of, register
+from tests.builders import (
+    page_of,
+)
+from tests.warehouse.helpers import (
+    commit,
+    register,
+)
 
 SQL = "SELECT page_number, content, lines FROM text ORDER BY page_number"
 

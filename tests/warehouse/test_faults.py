@@ -13,7 +13,10 @@ import pytest
 from deepcompress_dagster.records import DocumentStatus
 from deepcompress_dagster.warehouse import Warehouse, WarehouseBusyError
 from tests.warehouse.fault_processes import PAGES, TORN, write
-from tests.warehouse.helpers import VERSIONS, register
+from tests.warehouse.helpers import (
+    VERSIONS,
+    register,
+)
 
 ROOT = Path(__file__).parents[2]
 KILLS = 12

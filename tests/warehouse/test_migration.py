@@ -9,7 +9,13 @@ from deepcompress_dagster.warehouse import database as database_module
 from deepcompress_dagster.warehouse.migration import STEPS, Step, add_column, migrate
 from deepcompress_dagster.warehouse.schema import DOCUMENTS, Column
 from deepcompress_dagster.warehouse.schema import SCHEMA_VERSION as TODAY
-from tests.warehouse.helpers import commit, page_of, register
+from tests.builders import (
+    page_of,
+)
+from tests.warehouse.helpers import (
+    commit,
+    register,
+)
 
 SCHEMAS = {n: (Path(__file__).parent / f"schema_v{n}.sql").read_text() for n in range(1, TODAY)}
 """Files as older schema versions made them, with a document in each. They stay as they are."""

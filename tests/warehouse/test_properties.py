@@ -15,14 +15,16 @@ from deepcompress_dagster.records import (
 )
 from deepcompress_dagster.warehouse import Warehouse
 from deepcompress_dagster.warehouse.schema import MAIN_TABLES
-from tests.warehouse.helpers import (
-    VERSIONS,
+from tests.builders import (
     block,
     figure,
     page_of,
+    table,
+)
+from tests.warehouse.helpers import (
+    VERSIONS,
     register,
     stage,
-    table,
 )
 
 PAGES = 4

@@ -15,7 +15,15 @@ from deepcompress_dagster.warehouse import (
     pdf_store,
 )
 from deepcompress_dagster.warehouse.registration import slug
-from tests.warehouse.helpers import commit, page_of, register, rows, write_pdf
+from tests.builders import (
+    page_of,
+)
+from tests.warehouse.helpers import (
+    commit,
+    register,
+    rows,
+    write_pdf,
+)
 
 
 def _current(warehouse: Warehouse) -> dict[str, str | None]:

@@ -15,7 +15,13 @@ from deepcompress_dagster.warehouse import QueryError, Warehouse, WarehouseError
 from deepcompress_dagster.warehouse import database as database_module
 from deepcompress_dagster.warehouse.database import Database
 from deepcompress_dagster.warehouse.snapshots import Snapshots
-from tests.warehouse.helpers import commit, page_of, register
+from tests.builders import (
+    page_of,
+)
+from tests.warehouse.helpers import (
+    commit,
+    register,
+)
 
 COUNT = "SELECT count(*) AS n FROM documents"
 

@@ -9,11 +9,13 @@ from deepcompress_dagster.warehouse import (
     NotMaterializedError,
     Warehouse,
 )
+from tests.builders import (
+    block,
+    page_of,
+)
 from tests.warehouse.helpers import (
     VERSIONS,
-    block,
     commit,
-    page_of,
     register,
     rows,
     stage,

@@ -13,17 +13,19 @@ from deepcompress_dagster.records import (
     TextBlock,
 )
 from deepcompress_dagster.warehouse import StalePartition, Warehouse
-from tests.warehouse.helpers import (
-    VERSIONS,
+from tests.builders import (
     block,
-    commit,
     figure,
     page_of,
     region,
+    table,
+)
+from tests.warehouse.helpers import (
+    VERSIONS,
+    commit,
     register,
     rows,
     stage,
-    table,
     versions,
 )
 
