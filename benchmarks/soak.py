@@ -736,7 +736,7 @@ def process(files: Sequence[Path]) -> int:
     with server.open_instance(settings) as instance:
         registered = ingest.register_documents(instance, Warehouse(settings.data_dir), files)
         ids = [found.document_id for found in registered if found.document_id]
-        return 0 if ingest.materialize_documents(instance, defs, ids).success else 1
+        return 0 if ingest.materialize_documents(instance, defs(), ids).success else 1
 
 
 def main() -> None:

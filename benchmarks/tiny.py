@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import dagster as dg
+
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.models.catalog import Task
 from deepcompress_dagster.models.predictor import (
@@ -91,4 +93,7 @@ class TinyGpu(GpuResource):
         return {}
 
 
-defs = build_definitions(load_settings(device="cpu"), {"gpu": TinyGpu()})
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The definitions with tiny models."""
+    return build_definitions(load_settings(device="cpu"), {"gpu": TinyGpu()})

@@ -46,4 +46,7 @@ def _without_notices() -> Iterator[None]:
         yield
 
 
-defs = build_definitions()
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The definitions for the settings of the environment; made when Dagster asks, not before."""
+    return build_definitions()

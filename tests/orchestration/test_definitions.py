@@ -45,6 +45,20 @@ print([name for name in {HEAVY} if name in sys.modules])
     assert result.stdout.strip() == "[]", result.stdout + result.stderr
 
 
+def test_importing_the_definitions_makes_none_and_reads_no_settings(tmp_path: Path) -> None:
+    code = """
+import os
+os.environ["DEEPCOMPRESS_DPI"] = "1"
+from deepcompress_dagster.definitions import defs
+try:
+    defs()
+except ValueError as error:
+    print(error)
+"""
+    result = python("-c", code, cwd=tmp_path)
+    assert "DEEPCOMPRESS_DPI='1'" in result.stdout, result.stdout + result.stderr
+
+
 def test_dagster_validates_the_definitions_without_a_warning(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text(TEMPLATE.read_text())
     command = ["-m", "dagster", "definitions", "validate", "-w", str(ROOT / "workspace.yaml")]

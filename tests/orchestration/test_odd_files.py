@@ -150,7 +150,7 @@ def test_an_inbox_that_is_unmounted_for_a_while_costs_nothing(
 def test_a_slow_copy_is_waited_for_and_a_temporary_name_is_not_a_document(
     daemon: Daemon, settings: Settings, tmp_path: Path
 ) -> None:
-    daemon.settings = settings.model_copy(update={"settle_s": 0.5})
+    daemon.settings = settings.model_copy(update={"settle_s": 2.0})
     whole = write_pdf(tmp_path / "whole.pdf", text="word " * 50).read_bytes()
     copy = settings.inbox / "copy.pdf"
     for end in range(10, len(whole), len(whole) // 3):
@@ -160,12 +160,12 @@ def test_a_slow_copy_is_waited_for_and_a_temporary_name_is_not_a_document(
     synced = settings.inbox / ".synced.pdf.Xw3f9a"
     shutil.copy(write_pdf(tmp_path / "other.pdf", other=1), synced)
     assert daemon.tick() == []
-    time.sleep(0.6)
+    time.sleep(2.1)
     (request,) = daemon.tick()
     daemon.execute([request])
     synced.rename(settings.inbox / "synced.pdf")
     assert daemon.tick() == []
-    time.sleep(0.6)
+    time.sleep(2.1)
     daemon.execute(daemon.tick())
     rows = daemon.bench.warehouse.documents()
     assert {row.file_name: row.bytes for row in rows} == {
