@@ -40,7 +40,6 @@ from deepcompress_dagster.pdf.messages import PageContent
 from deepcompress_dagster.pdf.worker import handlers
 from deepcompress_dagster.pipeline import tables
 from deepcompress_dagster.pipeline.blocks import Block, with_room
-from deepcompress_dagster.pipeline.figures import CHART, DIAGRAM, PHOTO, UNKNOWN
 from deepcompress_dagster.pipeline.layout import (
     Area,
     detected_areas,
@@ -56,6 +55,7 @@ from deepcompress_dagster.pipeline.text_layer import InkMap, TextLayerQuality, a
 from deepcompress_dagster.records import (
     BBox,
     DocumentTask,
+    FigureKind,
     Label,
     PageResult,
     Region,
@@ -625,7 +625,7 @@ def _seeing(side: int) -> Iterator[None]:
 
 # Figures
 
-KINDS = (CHART, DIAGRAM, PHOTO, UNKNOWN)
+KINDS = tuple(FigureKind)
 
 
 def compare_figures(corpus: Corpus) -> str:
@@ -633,7 +633,9 @@ def compare_figures(corpus: Corpus) -> str:
     if corpus.labels.exists():
         said = _labelled_kinds(corpus, json.loads(corpus.labels.read_text()))
     else:
-        said = Counter((CHART, kind) for kind in _kinds(corpus, corpus.records("chart")).values())
+        said = Counter(
+            (FigureKind.CHART, kind) for kind in _kinds(corpus, corpus.records("chart")).values()
+        )
     lines = [
         [true, sum(said[true, kind] for kind in KINDS), *(said[true, kind] for kind in KINDS)]
         for true in KINDS
@@ -651,7 +653,7 @@ def _labelled_kinds(corpus: Corpus, labels: Sequence[Record]) -> Counter[tuple[s
     records = [record for record in corpus.manifest if record["id"] in known]
     kinds = _kinds(corpus, records, regions)
     return Counter(
-        (label["kind"], kinds.get((*place, region.region_id), UNKNOWN))
+        (label["kind"], kinds.get((*place, region.region_id), FigureKind.UNKNOWN))
         for place, found in places.items()
         for label, region in zip(found, regions[place], strict=True)
     )

@@ -55,6 +55,15 @@ class TextSource(StrEnum):
     OCR = "ocr"
 
 
+class FigureKind(StrEnum):
+    """What a figure shows, as far as that can be told."""
+
+    UNKNOWN = "unknown"
+    CHART = "chart"
+    PHOTO = "photo"
+    DIAGRAM = "diagram"
+
+
 class PageStatus(StrEnum):
     """Outcome of one page; ``failed`` means that it could not be rendered."""
 
@@ -302,13 +311,13 @@ class ChartData:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure. ``kind`` is ``unknown`` and ``data`` is None where there is no certainty."""
+    """One figure. ``data`` is None where there is no certainty."""
 
     page_number: int
     region_id: str
     bbox: BBox
     reading_order: float
-    kind: str
+    kind: FigureKind
     caption: str | None
     inner_text: str | None
     data: ChartData | None

@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from deepcompress_dagster.records import BBox, ChartData, Label, TableCell, TextLine
+from deepcompress_dagster.records import BBox, ChartData, FigureKind, Label, TableCell, TextLine
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 """Pixels, shape (height, width, 3), RGB, uint8; may be a view."""
@@ -106,7 +106,7 @@ class CellGrid:
 class FigureContent:
     """What a figure model says; text that is no table is the one value of a row of ``data``."""
 
-    kind: str
+    kind: FigureKind
     data: ChartData | None
 
 

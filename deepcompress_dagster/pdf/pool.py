@@ -20,7 +20,7 @@ from typing import Any
 
 from deepcompress_dagster.pdf.errors import OutOfMemory, WorkerDied
 
-START_TIMEOUT_S = 60.0
+WORKER_START_TIMEOUT_S = 60.0
 """Seconds in which a worker must have started; it takes 0.3 s on an idle machine."""
 
 _MODULE = "deepcompress_dagster.pdf.worker"
@@ -186,8 +186,9 @@ class _Worker:
 
     def _wait_until_ready(self) -> None:
         try:
-            if not self._connection.poll(START_TIMEOUT_S):
-                raise WorkerDied(f"a worker process did not start within {START_TIMEOUT_S:g} s")
+            if not self._connection.poll(WORKER_START_TIMEOUT_S):
+                limit = f"{WORKER_START_TIMEOUT_S:g} s"
+                raise WorkerDied(f"a worker process did not start within {limit}")
             self._connection.recv()
         except (EOFError, OSError) as error:
             raise self._died() from error

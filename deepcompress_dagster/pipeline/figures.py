@@ -24,15 +24,10 @@ from PIL import Image as PillowImage
 
 from deepcompress_dagster.models.predictor import FigureContent, Image
 from deepcompress_dagster.pipeline.lines import PageLine
-from deepcompress_dagster.records import BBox, Word
+from deepcompress_dagster.records import BBox, FigureKind, Word
 
 AxisTick: TypeAlias = tuple[float, float]
 """Place along the axis, points, and value."""
-
-UNKNOWN = "unknown"
-CHART = "chart"
-PHOTO = "photo"
-DIAGRAM = "diagram"
 
 GEOMETRY = "geometry"
 """``model`` of figures that no model looked at."""
@@ -143,14 +138,14 @@ def describe(job: FigureJob) -> FigureContent:
     return FigureContent(kind=_kind(job), data=None)
 
 
-def _kind(job: FigureJob) -> str:
+def _kind(job: FigureJob) -> FigureKind:
     if min(job.bbox.width, job.bbox.height) < MIN_SIDE:
-        return UNKNOWN
+        return FigureKind.UNKNOWN
     if job.text_share <= CHART_TEXT and (_has_axis(job.words) or _is_a_whole(job.words)):
-        return CHART
+        return FigureKind.CHART
     if _is_photo(job):
-        return PHOTO
-    return DIAGRAM if _is_diagram(job) else UNKNOWN
+        return FigureKind.PHOTO
+    return FigureKind.DIAGRAM if _is_diagram(job) else FigureKind.UNKNOWN
 
 
 def _is_photo(job: FigureJob) -> bool:

@@ -13,7 +13,7 @@ from statistics import median
 from deepcompress_dagster.pipeline.lines import PageLine, rows_of
 from deepcompress_dagster.records import BBox, TableCell, union
 
-Band = tuple[float, float]
+RowBand = tuple[float, float]
 """Upper and lower edge of a row."""
 
 EMPTY_ROW = 0.5
@@ -53,7 +53,7 @@ def in_bands(cells: Sequence[TableCell], n_rows: int, lines: Sequence[PageLine])
     ]
 
 
-def _seen_band(cells: Sequence[TableCell], row: int) -> Band | None:
+def _seen_band(cells: Sequence[TableCell], row: int) -> RowBand | None:
     boxes = [cell.bbox for cell in cells if cell.row == row and cell.bbox and cell.row_span == 1]
     boxes = boxes or [cell.bbox for cell in cells if cell.row == row and cell.bbox]
     if not boxes:
@@ -61,7 +61,7 @@ def _seen_band(cells: Sequence[TableCell], row: int) -> Band | None:
     return median(box.y0 for box in boxes), median(box.y1 for box in boxes)
 
 
-def _bands(seen: Sequence[Band], text: Sequence[BBox]) -> list[Band]:
+def _bands(seen: Sequence[RowBand], text: Sequence[BBox]) -> list[RowBand]:
     """The bands of the grid's rows: around their text, meeting half way between neighbours."""
     owners, cost = _owners(seen, text)
     over_text, stretched_cost = _owners(_stretched(seen, text), text)
@@ -76,7 +76,7 @@ def _bands(seen: Sequence[Band], text: Sequence[BBox]) -> list[Band]:
     return [(min(top, bottom), max(top, bottom)) for top, bottom in zip(tops, bottoms, strict=True)]
 
 
-def _stretched(seen: Sequence[Band], text: Sequence[BBox]) -> list[Band]:
+def _stretched(seen: Sequence[RowBand], text: Sequence[BBox]) -> list[RowBand]:
     """``seen`` moved and scaled so that it begins and ends with the text."""
     low, high = seen[0][0], seen[-1][1]
     top, bottom = min(box.y0 for box in text), max(box.y1 for box in text)
@@ -84,7 +84,7 @@ def _stretched(seen: Sequence[Band], text: Sequence[BBox]) -> list[Band]:
     return [(top + (y0 - low) * scale, top + (y1 - low) * scale) for y0, y1 in seen]
 
 
-def _owners(seen: Sequence[Band], text: Sequence[BBox]) -> tuple[list[int], float]:
+def _owners(seen: Sequence[RowBand], text: Sequence[BBox]) -> tuple[list[int], float]:
     """The row of the grid that each row of text belongs to, and the cost of that.
 
     The alignment keeps the order and has the least cost.
@@ -117,7 +117,7 @@ def _owners(seen: Sequence[Band], text: Sequence[BBox]) -> tuple[list[int], floa
     return owners[::-1], cost
 
 
-def _distance(box: BBox, band: Band) -> float:
+def _distance(box: BBox, band: RowBand) -> float:
     """How far a row of text is from a band; inside, how near it is to an edge, a little."""
     middle, half = box.center[1], max((band[1] - band[0]) / 2, 1.0)
     outside = max(band[0] - middle, 0.0, middle - band[1])

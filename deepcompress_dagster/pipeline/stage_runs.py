@@ -22,9 +22,7 @@ from deepcompress_dagster.pdf.errors import PdfError
 from deepcompress_dagster.pdf.messages import FoundTable
 from deepcompress_dagster.pipeline.batching import Batching
 from deepcompress_dagster.pipeline.figures import (
-    CHART,
     GEOMETRY,
-    UNKNOWN,
     FigureJob,
     describe,
     save_crop,
@@ -43,6 +41,7 @@ from deepcompress_dagster.pipeline.stage_calls import (
     RuledTablesJob,
     StageRef,
 )
+from deepcompress_dagster.records import FigureKind
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.streaming import Stage, StreamMetrics
 
@@ -57,6 +56,9 @@ Outputs: TypeAlias = list[ModelOutput[Value] | ModelError]
 def _area(image: Image) -> float:
     """Cost of an image: its pixels."""
     return float(image.shape[0] * image.shape[1])
+
+
+MAY_BE_A_CHART = (FigureKind.CHART, FigureKind.UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class StageRuns:
             save_crop(job)
         known = [describe(job) for job in batch]
         outputs: Outputs[FigureContent] = [ModelOutput(content, GEOMETRY) for content in known]
-        charts = [i for i, content in enumerate(known) if content.kind in (CHART, UNKNOWN)]
+        charts = [i for i, content in enumerate(known) if content.kind in MAY_BE_A_CHART]
         if not charts or not self.models.serves(Task.FIGURE):
             return outputs
         read = self._predict(Task.FIGURE, FIGURES, [batch[i].crop for i in charts])
@@ -188,9 +190,9 @@ class StageRuns:
 
 
 def _with_kind(
-    output: ModelOutput[FigureContent] | ModelError, kind: str
+    output: ModelOutput[FigureContent] | ModelError, kind: FigureKind
 ) -> ModelOutput[FigureContent] | ModelError:
     """The output with the kind that drawing operators gave away, where they did."""
-    if isinstance(output, ModelError) or kind == UNKNOWN:
+    if isinstance(output, ModelError) or kind == FigureKind.UNKNOWN:
         return output
     return replace(output, value=replace(output.value, kind=kind))

@@ -19,7 +19,7 @@ from deepcompress_dagster.pipeline.stage_calls import RULED_TABLES, TABLES, TEXT
 from deepcompress_dagster.pipeline.table_choice import best_grid
 from deepcompress_dagster.pipeline.tables import Grid
 from deepcompress_dagster.pipeline.text_grid import text_grid
-from deepcompress_dagster.pipeline.text_layer import BLANK
+from deepcompress_dagster.pipeline.text_layer import BLANK_SHARE
 from deepcompress_dagster.records import Label, Table
 from deepcompress_dagster.streaming import Flow
 from deepcompress_dagster.unicode_text import normalised
@@ -116,7 +116,7 @@ def _read_cells(page: PageContext, grid: Grid) -> Flow[Grid]:
     inked = {
         i: cell.bbox
         for i, cell in enumerate(grid.cells)
-        if cell.bbox is not None and view.ink.share(cell.bbox) > BLANK
+        if cell.bbox is not None and view.ink.share(cell.bbox) > BLANK_SHARE
     }
     crops = [view.crop(bbox, margin=0).pixels for bbox in inked.values()]
     outputs = yield from page.calls.ask_all(TEXT, crops)

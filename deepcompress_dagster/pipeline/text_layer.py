@@ -56,7 +56,7 @@ COVERED = 0.97
 SLICE = 0.4
 """Font sizes: the width of the pieces in which a word is searched for a bar over a part of it."""
 
-BLANK = 0.001
+BLANK_SHARE = 0.001
 """Share of ink below which a region has nothing to read: specks."""
 
 _LEADERS = "._-–—…·•*=~|"
@@ -179,7 +179,7 @@ def assess(
     region_ink = all_ink - ink.counts(_parts(neighbours, region))[:, 0].sum()
     if not words:
         unexplained = (1 - MIN_COVERAGE) * all_ink if neighbours else 0.0
-        blank = region_ink <= max(BLANK * region_area, unexplained)
+        blank = region_ink <= max(BLANK_SHARE * region_area, unexplained)
         return TextLayerQuality(bool(blank), False, "blank" if blank else "no words", 0.0, 0.0, 0.0)
     printable, letters = _character_shares(words)
     counts = ink.counts([word.bbox for word in words])

@@ -121,7 +121,7 @@ def _figure(figure: Figure) -> Row:
     return {
         **_place(figure),
         "label": Label.PICTURE.value,
-        "kind": figure.kind,
+        "kind": str(figure.kind),
         "caption": figure.caption,
         "inner_text": figure.inner_text,
         "data": data and {"columns": data.columns, "rows": data.rows},

@@ -22,11 +22,8 @@ from deepcompress_dagster.models.predictor import (
 )
 from deepcompress_dagster.models.shared.generation import Decoding, generate, usable
 from deepcompress_dagster.models.weights import pretrained
-from deepcompress_dagster.records import ChartData
+from deepcompress_dagster.records import ChartData, FigureKind
 from deepcompress_dagster.settings import Attention
-
-CHART = "chart"
-UNKNOWN = "unknown"
 
 QUESTION = "Generate underlying data table of the figure below:"
 """What DePlot was trained to be asked; it is drawn above the figure."""
@@ -137,8 +134,8 @@ def content_of(text: str) -> FigureContent:
     width = len(rows[0]) if rows else 0
     if len(rows) < 2 or width < 2 or any(len(row) != width for row in rows):
         raw = text.strip()
-        return FigureContent(UNKNOWN, ChartData((), ((raw,),)) if raw else None)
+        return FigureContent(FigureKind.UNKNOWN, ChartData((), ((raw,),)) if raw else None)
     values = [cell for row in rows[1:] for cell in row[1:]]
     numbers = sum(_NUMBER.search(value) is not None for value in values)
-    kind = CHART if 2 * numbers > len(values) else UNKNOWN
+    kind = FigureKind.CHART if 2 * numbers > len(values) else FigureKind.UNKNOWN
     return FigureContent(kind, ChartData(tuple(rows[0]), tuple(tuple(row) for row in rows[1:])))
