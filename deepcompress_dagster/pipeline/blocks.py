@@ -8,12 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 
-from deepcompress_dagster.pipeline.captions import (
-    CAPTION_LIKE,
-    DESCRIBED,
-    is_caption,
-    match_captions,
-)
+from deepcompress_dagster.pipeline.captions import DESCRIBED, match_captions
 from deepcompress_dagster.pipeline.code import is_code, preformatted
 from deepcompress_dagster.pipeline.joining import Vocabulary, vocabulary_of
 from deepcompress_dagster.pipeline.lines import PageLine, in_rows, join_lines, same_row
@@ -50,6 +45,9 @@ class Block:
     @property
     def label(self) -> Label:
         return self.region.label
+
+    def relabelled(self, label: Label) -> "Block":
+        return replace(self, region=replace(self.region, label=label))
 
     @property
     def words(self) -> list[Word]:
@@ -122,20 +120,6 @@ def _put_together(entries: Block, other: Block) -> Block:
 def with_room(block: Block) -> Block:
     """The block with a box that holds its lines: a detector may cut into the first column."""
     return replace(block, bbox=union([block.bbox, *(line.bbox for line in block.lines)]))
-
-
-def with_captions(blocks: Sequence[Block]) -> list[Block]:
-    """Blocks in which text that OCR read beside a table or figure, and that names it, is a caption.
-
-    Where the text layer says so, the layout stage has seen to it already.
-    """
-    described = [block.bbox for block in blocks if block.label in DESCRIBED]
-    return [
-        replace(block, region=replace(block.region, label=Label.CAPTION))
-        if block.label in CAPTION_LIKE and is_caption(block.text, block.bbox, described)
-        else block
-        for block in blocks
-    ]
 
 
 def captions_of(blocks: Sequence[Block]) -> dict[str, str]:

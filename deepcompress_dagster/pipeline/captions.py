@@ -1,7 +1,8 @@
-"""Which caption describes which table or figure, by geometry."""
+"""Which text is a caption, and which table or figure it describes: by geometry and by its words."""
 
 import re
 from collections.abc import Sequence
+from typing import Protocol, Self, TypeVar
 
 from deepcompress_dagster.records import BBox, Label, Region
 
@@ -21,6 +22,24 @@ _NUMBERED = re.compile(
     re.I,
 )
 _WORDS = {Label.TABLE: ("tab",), Label.PICTURE: ("fig", "abb", "chart", "plate", "scheme")}
+
+
+class _Part(Protocol):
+    """A part of a page with its text."""
+
+    @property
+    def label(self) -> Label: ...
+
+    @property
+    def bbox(self) -> BBox: ...
+
+    @property
+    def text(self) -> str: ...
+
+    def relabelled(self, label: Label) -> Self: ...
+
+
+Part = TypeVar("Part", bound=_Part)
 
 
 def match_captions(regions: Sequence[Region], text: dict[str, str]) -> dict[str, str]:
@@ -47,6 +66,20 @@ def match_captions(regions: Sequence[Region], text: dict[str, str]) -> dict[str,
             taken.add(i)
             matched[target_id] = captions[i].region_id
     return matched
+
+
+def with_captions(parts: Sequence[Part]) -> list[Part]:
+    """Parts of a page in which text that names a table or figure beside it is a caption.
+
+    Asked twice: of what the text layer says, and again of what OCR read.
+    """
+    described = [part.bbox for part in parts if part.label in DESCRIBED]
+    return [
+        part.relabelled(Label.CAPTION)
+        if part.label in CAPTION_LIKE and is_caption(part.text, part.bbox, described)
+        else part
+        for part in parts
+    ]
 
 
 def is_numbered(text: str) -> bool:

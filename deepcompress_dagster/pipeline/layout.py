@@ -1,12 +1,12 @@
 """The regions of a page: what the layout model found, corrected by the text layer, in order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from deepcompress_dagster.models.predictor import Detection, Image
-from deepcompress_dagster.pipeline.captions import CAPTION_LIKE, DESCRIBED, is_caption
+from deepcompress_dagster.pipeline.captions import with_captions
 from deepcompress_dagster.pipeline.code import CODE_LABELS, join_code, split_code
 from deepcompress_dagster.pipeline.lines import PageLine, assign, cluster, in_rows, join_lines
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
@@ -41,12 +41,20 @@ _NO_TABLES = (Label.PICTURE, Label.PAGE_HEADER, Label.PAGE_FOOTER)
 
 @dataclass(frozen=True)
 class Area:
-    """A region in the upright rotation, before it gets its identity and its place."""
+    """A region of the upright page and its lines, before it gets its identity and its place."""
 
     label: Label
     bbox: BBox
     score: float
     model: str
+    lines: tuple[PageLine, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        return join_lines(self.lines)
+
+    def relabelled(self, label: Label) -> "Area":
+        return replace(self, label=label)
 
 
 _RULED_TABLE = Area(Label.TABLE, BBox(0, 0, 0, 0), 0.0, "ruling-lines")
@@ -101,11 +109,9 @@ def postprocess_layout(
     kept = _with_whole_tables(detected, grids)
     kept = _without_nested([area for area in kept if not _is_swallowed(area, kept)])
     owned, orphans = assign(lines, [area.bbox for area in kept], _ruled_parts(kept, grids))
-    kept, owned = _without_echoes(kept, owned, lines)
-    groups = cluster(orphans)
-    kept, owned = _with_code([*kept, *_grown(groups)], [*owned, *groups])
-    fitted = [_fitted(area, mine) for area, mine in zip(kept, owned, strict=True)]
-    return _with_captions(fitted, owned)
+    kept = [replace(area, lines=tuple(own)) for area, own in zip(kept, owned, strict=True)]
+    kept = _with_code([*_without_echoes(kept, lines), *grown_areas(orphans)])
+    return with_captions([_fitted(area) for area in kept])
 
 
 def _with_vertical_text(areas: Sequence[Area], lines: Sequence[PageLine]) -> list[Area]:
@@ -141,51 +147,36 @@ def _ruled_parts(areas: Sequence[Area], grids: Sequence[RuledGrid]) -> list[tupl
     return ruled_parts(tables, grids)
 
 
-def _with_code(
-    areas: Sequence[Area], owned: Sequence[list[PageLine]]
-) -> tuple[list[Area], list[list[PageLine]]]:
-    """Areas and their lines, with every piece of code in one area of text."""
-    may_be_code = [
-        area.label in CODE_LABELS and bool(own) for area, own in zip(areas, owned, strict=True)
-    ]
-    kept = [
-        (i, area, own)
-        for i, (area, own) in enumerate(zip(areas, owned, strict=True))
-        if not may_be_code[i]
-    ]
+def _with_code(areas: Sequence[Area]) -> list[Area]:
+    """Areas with every piece of code in one area of text."""
+    may_be_code = [area.label in CODE_LABELS and bool(area.lines) for area in areas]
+    kept = [(i, area) for i, area in enumerate(areas) if not may_be_code[i]]
     pieces = [
-        piece for i in range(len(areas)) if may_be_code[i] for piece in split_code(i, owned[i])
+        piece
+        for i, area in enumerate(areas)
+        if may_be_code[i]
+        for piece in split_code(i, area.lines)
     ]
     for piece in join_code(pieces):
         area = areas[piece.source]
-        whole = piece.lines == tuple(in_rows(owned[piece.source]))
+        whole = piece.lines == tuple(in_rows(area.lines))
         label = Label.TEXT if piece.is_code else area.label
         bbox = area.bbox if whole else piece.bbox.rounded()
-        kept.append((piece.source, replace(area, label=label, bbox=bbox), list(piece.lines)))
-    kept.sort(key=lambda entry: entry[0])
-    return [area for _, area, _ in kept], [own for _, _, own in kept]
-
-
-def _with_captions(areas: Sequence[Area], owned: Sequence[Sequence[PageLine]]) -> list[Area]:
-    """Areas in which text that names a table or figure beside it is a caption."""
-    described = [area.bbox for area in areas if area.label in DESCRIBED]
-    return [
-        replace(area, label=Label.CAPTION)
-        if area.label in CAPTION_LIKE and is_caption(join_lines(lines), area.bbox, described)
-        else area
-        for area, lines in zip(areas, owned, strict=True)
-    ]
+        kept.append((piece.source, replace(area, label=label, bbox=bbox, lines=piece.lines)))
+    return [area for _, area in sorted(kept, key=lambda entry: entry[0])]
 
 
 def grown_areas(orphans: Sequence[PageLine]) -> list[Area]:
     """One text area around each cluster of lines that no area owns."""
-    return _grown(cluster(orphans))
-
-
-def _grown(groups: Sequence[Sequence[PageLine]]) -> list[Area]:
     return [
-        Area(Label.TEXT, union(line.bbox for line in group).rounded(), 0.0, CLUSTER_MODEL)
-        for group in groups
+        Area(
+            Label.TEXT,
+            union(line.bbox for line in group).rounded(),
+            0.0,
+            CLUSTER_MODEL,
+            tuple(group),
+        )
+        for group in cluster(orphans)
     ]
 
 
@@ -244,27 +235,24 @@ def _is_nested(first: BBox, second: BBox) -> bool:
     return smaller.coverage(larger) >= SWALLOWED
 
 
-def _without_echoes(
-    areas: Sequence[Area], owned: Sequence[list[PageLine]], lines: Sequence[PageLine]
-) -> tuple[list[Area], list[list[PageLine]]]:
-    """Areas and their lines, without areas over lines that all belong to others."""
-    pairs = [
-        (area, mine)
-        for area, mine in zip(areas, owned, strict=True)
-        if mine or area.label in _CONTAINERS or not _is_echo(area, lines)
+def _without_echoes(areas: Sequence[Area], lines: Sequence[PageLine]) -> list[Area]:
+    """Areas without those over ``lines`` that all belong to others."""
+    return [
+        area
+        for area in areas
+        if area.lines or area.label in _CONTAINERS or not _is_echo(area, lines)
     ]
-    return [area for area, _ in pairs], [mine for _, mine in pairs]
 
 
 def _is_echo(area: Area, lines: Sequence[PageLine]) -> bool:
     return sum(line.bbox.intersection(area.bbox) for line in lines) >= ECHO_TEXT * area.bbox.area
 
 
-def _fitted(area: Area, lines: Sequence[PageLine]) -> Area:
+def _fitted(area: Area) -> Area:
     """A text area grows around lines that stick out of it, so that its box holds its words."""
-    if area.label in _CONTAINERS or not lines:
+    if area.label in _CONTAINERS or not area.lines:
         return area
-    return replace(area, bbox=union([area.bbox, *(line.bbox for line in lines)]).rounded())
+    return replace(area, bbox=union([area.bbox, *(line.bbox for line in area.lines)]).rounded())
 
 
 def ordered_regions(

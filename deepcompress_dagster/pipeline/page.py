@@ -16,9 +16,9 @@ from deepcompress_dagster.pipeline.blocks import (
     captions_of,
     merge_entry_columns,
     text_row,
-    with_captions,
     with_vocabulary,
 )
+from deepcompress_dagster.pipeline.captions import with_captions
 from deepcompress_dagster.pipeline.figure_reading import read_figures
 from deepcompress_dagster.pipeline.hidden_text import without_contradicted_layer
 from deepcompress_dagster.pipeline.layout import (
