@@ -37,6 +37,7 @@ from benchmarks.walk import Place, leftovers, say, wait_for
 from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.file_lock import is_held
 from deepcompress_dagster.orchestration import ingest, run_records, server
+from deepcompress_dagster.orchestration.execution.registration import register_documents
 from deepcompress_dagster.pipeline.stages import code_versions
 from deepcompress_dagster.settings import load_settings
 from deepcompress_dagster.warehouse import Warehouse
@@ -734,7 +735,7 @@ def process(files: Sequence[Path]) -> int:
 
     settings = load_settings()
     with server.open_instance(settings) as instance:
-        registered = ingest.register_documents(instance, Warehouse(settings.data_dir), files)
+        registered = register_documents(instance, Warehouse(settings.data_dir), files)
         ids = [found.document_id for found in registered if found.document_id]
         return 0 if ingest.materialize_documents(instance, defs(), ids).success else 1
 

@@ -74,6 +74,7 @@ def parse(
             warehouse.image_dir(document_id),
             tuple(pages) if pages is not None else None,
             passwords=_passwords(password, Path(path), chosen),
+            file_name=Path(path).name,
         )
         page_count = _run(task, warehouse, chosen)
         warehouse.publish(force=True)

@@ -48,9 +48,10 @@ _PARSED = frozenset({"duckdb", "torch"})
 DESCRIBED = (
     Asset(
         "pages",
-        "One row per page: its size, rotation and resolution, and whether it carries text.",
+        "One row per page: its size, rotation and resolution, and whether it carries text,"
+        " and what lies over it: form fields, annotations, links.",
         stages=(OPEN, RENDER),
-        revision=2,
+        revision=3,
     ),
     Asset(
         "layouts",

@@ -111,18 +111,20 @@ def process(
     with _clear_errors(), _workplace() as (settings, instance, warehouse):
         from deepcompress_dagster import page_ranges
         from deepcompress_dagster.orchestration import ingest
+        from deepcompress_dagster.orchestration.execution.registration import register_documents
 
         files = _pdfs(paths)
         chosen = _selection(assets)
         numbers = page_ranges.parse(pages)
-        registered = ingest.register_documents(instance, warehouse, files)
+        registered = register_documents(instance, warehouse, files)
         refused = [found for found in registered if found.error]
         for found in refused:
             _notes.print(f"{found.path}: {found.error}", style="red", markup=False)
         ids = list(dict.fromkeys(found.document_id for found in registered if found.document_id))
         with _progress_bar() as listen:
-            outcome = ingest.materialize_documents(
+            outcome, taken = ingest.materialize_with_attachments(
                 instance,
+                warehouse,
                 _definitions(settings),
                 ids,
                 chosen,
@@ -131,7 +133,7 @@ def process(
                 skip_unchanged=not force,
                 listen=listen,
             )
-        _report(outcome, warehouse, ids)
+        _report(outcome, warehouse, taken)
         if refused:
             raise typer.Exit(EXIT_FAILED)
 

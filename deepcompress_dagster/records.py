@@ -44,6 +44,18 @@ DRAWINGS_LEFT_OUT = "drawings_left_out"
 PART_UNREADABLE = "part_unreadable"
 """``error_type`` of a page whose text layer or drawings are broken; its pixels are read instead."""
 
+OVERLAY_LEFT_OUT = "overlay_left_out"
+"""``error_type`` of a page with more form fields, annotations or links than are kept."""
+
+DYNAMIC_FORM = "dynamic_form"
+"""``error_type`` of a form that a viewer builds from XFA; what it shows is not in the pages."""
+
+PORTFOLIO = "portfolio"
+"""``error_type`` of a PDF that is a cover for the files in it, some of which were not read."""
+
+INCOMPLETE = (TRUNCATED, DYNAMIC_FORM, PORTFOLIO)
+"""Types of errors of a whole document that leave it partial, whatever its pages gave."""
+
 HARMLESS = (DRAWINGS_LEFT_OUT, PART_UNREADABLE)
 """Types of errors that cost no content: a page that has no others is complete."""
 
@@ -197,8 +209,62 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class FormField:
+    """One box of a form: a field that appears in several boxes has one for each.
+
+    ``kind`` is text, checkbox, radio, choice, button, signature or unknown. ``checked`` is None
+    but for a checkbox or radio button, whose ``value`` is what being ticked stands for. ``label``
+    is the field's own caption, else the words beside it.
+    """
+
+    name: str
+    kind: str
+    value: str | None
+    checked: bool | None
+    label: str | None
+    bbox: BBox
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A note, mark, stamp or the like: ``kind`` is PDF's name for it in lower case.
+
+    ``text`` is what it says, ``marked_text`` the words that it marks.
+    """
+
+    kind: str
+    text: str | None
+    marked_text: str | None
+    author: str | None
+    bbox: BBox
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A place that leads elsewhere: ``kind`` is uri, page or file, ``text`` what stands there."""
+
+    kind: str
+    target: str | None
+    target_page: int | None
+    text: str | None
+    bbox: BBox
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file inside the PDF; ``bytes`` and ``sha256`` are None where it could not be read."""
+
+    name: str
+    bytes: int | None
+    sha256: str | None
+    is_pdf: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One rendered page. Width and height in points as displayed; rotation in degrees clockwise.
+
+    ``label`` is the page's number as the document itself counts (``iv``).
 
     ``hidden_text_share`` of the text layer's characters are drawn invisibly.
     """
@@ -213,6 +279,10 @@ class Page:
     image_path: str | None
     has_text_layer: bool
     hidden_text_share: float = 0.0
+    label: str | None = None
+    fields: tuple[FormField, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
+    links: tuple[Link, ...] = ()
     status: PageStatus = PageStatus.COMPLETE
     error: str | None = None
 
@@ -371,6 +441,7 @@ class DocumentOpened:
     title: str | None = None
     author: str | None = None
     producer: str | None = None
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,7 +520,7 @@ class DocumentTask:
     """One document to parse. ``pages`` None means all; ``finished_pages`` are not done again.
 
     ``image_dir`` is ``<data>/images/<document_id>``. ``passwords`` are tried in turn where the PDF
-    asks for one.
+    asks for one. Messages call it by ``file_name``, the name that people know it by.
     """
 
     document_id: str
@@ -458,3 +529,4 @@ class DocumentTask:
     pages: tuple[int, ...] | None = None
     finished_pages: frozenset[int] = frozenset()
     passwords: tuple[str, ...] = field(default=(), repr=False)
+    file_name: str = ""

@@ -46,6 +46,13 @@ class OcrMode(StrEnum):
     LARGE = "large"
 
 
+class Attachments(StrEnum):
+    """What becomes of the files inside a PDF, which are listed in any case."""
+
+    LIST = "list"
+    PARSE = "parse"
+
+
 class SettingsError(ValueError):
     """A setting is out of range or malformed; the message names the variable and its range."""
 
@@ -287,6 +294,18 @@ class Settings(BaseSettings):
         ge=10,
         le=100,
         description="Quality of the stored page images and figure crops.",
+        json_schema_extra=_about(changes=("pages",)),
+    )
+
+    # Beside the pages
+    attachments: Attachments = Field(
+        Attachments.LIST,
+        description="list: files inside a PDF are named. parse: the PDFs among them become"
+        " documents of their own as well.",
+    )
+    annotation_authors: bool = Field(
+        False,
+        description="Store the names that annotations carry, which are those of people.",
         json_schema_extra=_about(changes=("pages",)),
     )
 

@@ -6,8 +6,7 @@ and the same asset as the sensor's runs; tables and UI agree whoever did the wor
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -24,7 +23,7 @@ from deepcompress_dagster.records import (
 )
 
 if TYPE_CHECKING:
-    from deepcompress_dagster.warehouse import Registration, Warehouse
+    from deepcompress_dagster.warehouse import Warehouse
 
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -52,26 +51,6 @@ class Reconciled:
 
     partitions: int
     materializations: int
-
-
-def register_documents(
-    instance: dg.DagsterInstance, warehouse: "Warehouse", paths: Sequence[Path]
-) -> list["Registration"]:
-    """Register the files at ``paths``: identities, partitions, and ``source_pdfs`` reported.
-
-    One answer per path, in order; a bad file's answer carries the error.
-    """
-    registered = warehouse.register(paths)
-    warehouse.clear_superseded(
-        run_records.documents_in(instance, run_records.unfinished_runs(instance))
-    )
-    found = {item.document_id: item.path for item in registered if item.document_id}
-    new = missing_partitions(instance, found)
-    instance.add_dynamic_partitions(NAME, new)
-    for row in warehouse.documents(new):
-        path = str(found[row.document_id])
-        instance.report_runless_asset_event(events.source_materialization(row, path))
-    return registered
 
 
 def materialize_documents(
@@ -117,6 +96,42 @@ def materialize_documents(
     return outcome
 
 
+def materialize_with_attachments(
+    instance: dg.DagsterInstance,
+    warehouse: "Warehouse",
+    definitions: dg.Definitions,
+    document_ids: Sequence[str],
+    selection: Collection[str] = ASSETS,
+    **options: Any,
+) -> tuple[RunOutcome, list[str]]:
+    """``materialize_documents``, then the documents found inside those, and inside those again.
+
+    Gives all documents that were taken up, those asked for first. Documents are found inside others
+    only where the settings make documents of attachments.
+    """
+    outcome = materialize_documents(instance, definitions, document_ids, selection, **options)
+    taken = list(document_ids)
+    found = warehouse.unparsed_attachments(taken)
+    while found and not outcome.is_interrupted:
+        inner = materialize_documents(
+            instance, definitions, found, selection, **{**options, "pages": None}
+        )
+        outcome = _together(outcome, inner)
+        taken += found
+        found = [name for name in warehouse.unparsed_attachments(found) if name not in taken]
+    return outcome, taken
+
+
+def _together(first: RunOutcome, second: RunOutcome) -> RunOutcome:
+    return RunOutcome(
+        run_ids=(*first.run_ids, *second.run_ids),
+        success=first.success and second.success,
+        is_interrupted=first.is_interrupted or second.is_interrupted,
+        failures={**first.failures, **second.failures},
+        error=second.error or first.error,
+    )
+
+
 def _with_run(
     outcome: RunOutcome, instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult
 ) -> RunOutcome:
@@ -134,13 +149,16 @@ def _with_run(
                 cause = cause.cause
             error = cause.message.strip()
     run = instance.get_run_by_id(result.run_id)
-    return RunOutcome(
-        run_ids=(*outcome.run_ids, result.run_id),
-        success=outcome.success and result.success,
-        is_interrupted=run is not None
-        and run.tags.get(run_records.INTERRUPTED_TAG) == run_records.BY_SIGNAL,
-        failures={**outcome.failures, **failures},
-        error=error or outcome.error,
+    return _together(
+        outcome,
+        RunOutcome(
+            run_ids=(result.run_id,),
+            success=result.success,
+            is_interrupted=run is not None
+            and run.tags.get(run_records.INTERRUPTED_TAG) == run_records.BY_SIGNAL,
+            failures=failures,
+            error=error,
+        ),
     )
 
 

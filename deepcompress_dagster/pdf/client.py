@@ -10,6 +10,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,7 @@ class PdfClient:
         image_path: Path | None,
         jpeg_quality: int,
         passwords: tuple[str, ...] = (),
+        annotation_authors: bool = False,
     ) -> RenderedPage:
         """Render a page; with ``image_path`` also write it there as JPEG, whole or not at all.
 
@@ -151,13 +153,16 @@ class PdfClient:
         """
         image = _page_image(image_path, jpeg_quality)
         buffer = self.buffers.take()
+        request = RenderRequest(
+            page_number, dpi, max_pixels, buffer.path, image, annotation_authors
+        )
         try:
             try:
-                content = self._render(path, passwords, page_number, dpi, max_pixels, buffer, image)
+                content = self._render(path, passwords, request)
             except PixelBufferFull:
                 self.buffers.give_back(buffer, keep=False)
                 buffer = self.buffers.take(on_disk=True)
-                content = self._render(path, passwords, page_number, dpi, max_pixels, buffer, image)
+                content = self._render(path, passwords, replace(request, buffer=buffer.path))
             return RenderedPage(content, buffer, self.buffers)
         except BaseException:
             self.buffers.give_back(buffer)
@@ -183,6 +188,14 @@ class PdfClient:
         )
         return tables
 
+    def extract_pdfs(self, path: Path, folder: Path, passwords: tuple[str, ...] = ()) -> list[Path]:
+        """Write the PDFs that are attached to a document into ``folder``: their paths.
+
+        Raises PdfError as ``open`` does, OSError where they cannot be written.
+        """
+        written: list[Path] = self._call(path.name, "extract_pdfs", path, passwords, folder)
+        return written
+
     def interrupt(self) -> None:
         """End the calls under way and take no more: both raise PoolClosed."""
         self._pool.interrupt()
@@ -193,17 +206,9 @@ class PdfClient:
         self.buffers.close()
 
     def _render(
-        self,
-        path: Path,
-        passwords: tuple[str, ...],
-        page_number: int,
-        dpi: float,
-        max_pixels: int,
-        buffer: PixelBuffer,
-        image: PageImage | None,
+        self, path: Path, passwords: tuple[str, ...], request: RenderRequest
     ) -> PageContent:
-        request = RenderRequest(page_number, dpi, max_pixels, buffer.path, image)
-        label = f"page {page_number}"
+        label = f"page {request.page_number}"
         content: PageContent = self._call(label, "render_page", path, passwords, request)
         return content
 

@@ -8,7 +8,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from deepcompress_dagster.records import BBox, OutlineEntry, TableCell, Word
+from deepcompress_dagster.records import (
+    Annotation,
+    Attachment,
+    BBox,
+    FormField,
+    Link,
+    OutlineEntry,
+    TableCell,
+    Word,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,13 @@ class DocumentInfo:
     """The file was damaged; what could be recovered was, and ``notes`` says so."""
     truncated: bool = False
     """The damage is that the end of the file is missing."""
+    attachments: tuple[Attachment, ...] = ()
+    unread_attachments: tuple[str, ...] = ()
+    """What is wrong with attachments that could not be read."""
+    is_portfolio: bool = False
+    """The pages are a cover for the attachments."""
+    is_dynamic_form: bool = False
+    """The form is built by a viewer from XFA; the pages that stand in the PDF are a stand-in."""
     notes: tuple[str, ...] = ()
     """What did not go as it should without costing the document."""
 
@@ -58,6 +74,8 @@ class RenderRequest:
     buffer: Path | None
     """Receives the pixels: RGB, one byte a channel, row by row, no padding. None: nobody asks."""
     image: PageImage | None = None
+    annotation_authors: bool = False
+    """Whether annotations tell who made them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +101,11 @@ class PageContent:
     """Straight strokes and thin filled rectangles along an axis."""
     ruled_grids: tuple[tuple[BBox, ...], ...] = ()
     """The cells of each grid that rules close, see ruled_grids.py."""
+    label: str | None = None
+    """The page's number as the document itself counts."""
+    fields: tuple[FormField, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
+    links: tuple[Link, ...] = ()
     notes: tuple[PageNote, ...] = ()
 
     def __reduce__(self) -> tuple[Callable[..., "PageContent"], tuple[dict[str, Any]]]:

@@ -156,6 +156,10 @@ def _rendered(job: PageJob, content: PageContent) -> Page:
         image_path=job.relative(job.image_path),
         has_text_layer=bool(content.words),
         hidden_text_share=content.hidden_text_share,
+        label=content.label,
+        fields=content.fields,
+        annotations=content.annotations,
+        links=content.links,
     )
 
 

@@ -22,11 +22,11 @@ from deepcompress_dagster.pipeline.batching import Batching
 from deepcompress_dagster.pipeline.model_source import CatalogModels, Models
 from deepcompress_dagster.pipeline.page import PageFlow
 from deepcompress_dagster.pipeline.page_view import PageOptions
+from deepcompress_dagster.pipeline.shortcomings import shortcomings
 from deepcompress_dagster.pipeline.stage_calls import PageJob, page_error
 from deepcompress_dagster.pipeline.stage_runs import StageRuns
 from deepcompress_dagster.pipeline.stages import Plan
 from deepcompress_dagster.records import (
-    TRUNCATED,
     DocumentOpened,
     DocumentResult,
     DocumentTask,
@@ -34,14 +34,11 @@ from deepcompress_dagster.records import (
     PageResult,
     Region,
 )
-from deepcompress_dagster.settings import Settings
+from deepcompress_dagster.settings import Attachments, Settings
 from deepcompress_dagster.streaming import Flow, FlowTimings, Stream, StreamMetrics
 
 ParseEvent = DocumentOpened | PageResult | DocumentResult
 RegionLookup = Callable[[str, int], tuple[Region, ...]]
-
-REPAIRED = "repaired"
-"""``error_type`` of a damaged document whose pages could be recovered."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +135,10 @@ class Parser:
             locates_lines=not plan.reads_text or self._models.locates_lines(),
         )
 
+    def attached_pdfs(self, task: DocumentTask, folder: Path) -> list[Path]:
+        """Write the PDFs in the document into ``folder``: their paths. Raises PdfError, OSError."""
+        return self._pdfs.extract_pdfs(task.path, folder, task.passwords)
+
     def _interrupt(self) -> None:
         """End the calls under way: what they would give is of no use any more."""
         self._interrupted.set()
@@ -161,7 +162,8 @@ class Parser:
                 raise
             jobs = _page_jobs(task, info, stored)
             metrics.expect(len(jobs))
-            yield _opened(task, info, len(jobs))
+            parses = self._settings.attachments is Attachments.PARSE
+            yield _opened(task, info, len(jobs), parses_attachments=parses)
             yield from jobs
 
     def _open(self, task: DocumentTask) -> DocumentInfo:
@@ -197,15 +199,22 @@ def _page_jobs(
     ]
 
 
-def _opened(task: DocumentTask, info: DocumentInfo, pages: int) -> _Opened:
+def _opened(
+    task: DocumentTask, info: DocumentInfo, pages: int, *, parses_attachments: bool
+) -> _Opened:
     event = DocumentOpened(
-        task.document_id, info.page_count, info.title, info.author, info.producer
+        task.document_id,
+        info.page_count,
+        info.title,
+        info.author,
+        info.producer,
+        info.attachments,
     )
-    errors: tuple[PageError, ...] = ()
-    if info.repaired:
-        kind = TRUNCATED if info.truncated else REPAIRED
-        message = _told(task, "; ".join(info.notes))
-        errors = (PageError(task.document_id, None, stages.OPEN, kind, message),)
+    found = shortcomings(info, task.path.name, parses_attachments=parses_attachments)
+    errors = tuple(
+        PageError(task.document_id, None, stages.OPEN, kind, _told(task, message))
+        for kind, message in found
+    )
     result = DocumentResult(task.document_id, info.page_count, errors=errors, outline=info.outline)
     return _Opened(event, result, pages)
 
@@ -217,8 +226,8 @@ def _unopened(task: DocumentTask, error: PdfError) -> _Opened:
 
 
 def _told(task: DocumentTask, message: str) -> str:
-    """The message with the document's name: the kept file's own name is a hash."""
-    return message.replace(task.path.name, task.document_id)
+    """The message with the name that the file was seen as: the kept file's own is a hash."""
+    return message.replace(task.path.name, task.file_name or task.document_id)
 
 
 def _accounted(results: Iterable[_Opened | PageResult]) -> Iterator[ParseEvent]:

@@ -135,6 +135,7 @@ class StageRuns:
                 image_path=job.image_path,
                 jpeg_quality=self.settings.jpeg_quality,
                 passwords=job.document.passwords,
+                annotation_authors=self.settings.annotation_authors,
             )
             for job in batch
         ]

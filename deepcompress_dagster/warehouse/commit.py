@@ -14,7 +14,7 @@ import pyarrow as pa
 from deepcompress_dagster import page_ranges
 from deepcompress_dagster.asset_graph import ASSETS, SOURCE, STAGE_ASSET, upstream
 from deepcompress_dagster.records import (
-    TRUNCATED,
+    INCOMPLETE,
     BlockUpdate,
     DocumentResult,
     DocumentStatus,
@@ -340,7 +340,7 @@ def _take_header(conn: duckdb.DuckDBPyConnection, document_id: str, page_count: 
     conn.execute(
         """
         UPDATE documents SET page_count = s.page_count, title = s.title, author = s.author,
-            producer = s.producer
+            producer = s.producer, attachments = s.attachments
         FROM staging.documents s
         WHERE s.document_id = documents.document_id AND documents.document_id = ?
         """,
@@ -372,14 +372,14 @@ def _shortfall(conn: duckdb.DuckDBPyConnection, document_id: str) -> str | None:
         f"""
         SELECT d.page_count,
             (SELECT any_value(message) FROM errors
-                WHERE document_id = d.document_id AND error_type = $truncated),
+                WHERE document_id = d.document_id AND list_contains($incomplete, error_type)),
             (SELECT count(DISTINCT page_number) FROM errors
                 WHERE document_id = d.document_id AND {COSTS_CONTENT}),
             (SELECT map(list(asset), list(pages)) FROM asset_state
                 WHERE document_id = d.document_id)
         FROM documents d WHERE d.document_id = $document_id
         """,
-        {"document_id": document_id, "truncated": TRUNCATED},
+        {"document_id": document_id, "incomplete": list(INCOMPLETE)},
     )
     if cut_off:
         return str(cut_off)

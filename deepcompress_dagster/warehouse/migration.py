@@ -18,6 +18,7 @@ import duckdb
 from deepcompress_dagster.warehouse import full_text
 from deepcompress_dagster.warehouse.errors import NewerSchemaError, WarehouseError
 from deepcompress_dagster.warehouse.schema import (
+    DOCUMENTS,
     MAIN_TABLES,
     PAGES,
     SCHEMA_VERSION,
@@ -59,6 +60,10 @@ def _to_version_2(conn: duckdb.DuckDBPyConnection) -> None:
 
 def _to_version_3(conn: duckdb.DuckDBPyConnection) -> None:
     add_column(conn, PAGES, "hidden_text_share", "0.0")
+    add_column(conn, PAGES, "label")
+    for name in ("fields", "annotations", "links"):
+        add_column(conn, PAGES, name, "[]")
+    add_column(conn, DOCUMENTS, "attachments", "[]")
     conn.execute(f"ALTER TABLE text ADD COLUMN lines.element.style {STYLE_STRUCT}")
     create_tables(conn, [SEARCH_BLOCKS, SEARCH_TERMS])
     full_text.refresh(conn)

@@ -30,7 +30,8 @@ _ASSET_ORDER = f"list_position({list(ASSETS)}, asset)"
 
 _DOCUMENTS = """
 SELECT d.document_id, d.sha256, d.file_name, d.bytes, d.page_count, d.title, d.author, d.producer,
-    d.status, d.error, d.is_current, d.superseded_by, d.attempts, d.first_seen_at, d.processed_at
+    d.status, d.error, d.is_current, d.superseded_by, d.attempts, d.first_seen_at, d.processed_at,
+    len(list_filter(d.attachments, lambda file: file.is_pdf)) > 0 AS has_attached_pdfs
 FROM documents d
 """
 
@@ -85,6 +86,23 @@ def retryable(conn: duckdb.DuckDBPyConnection) -> list[DocumentRow]:
         "ORDER BY d.first_seen_at, d.document_id",
         {},
     )
+
+
+def unparsed_attachments(conn: duckdb.DuckDBPyConnection, ids: Collection[str]) -> list[str]:
+    """Documents that are files inside these and that no run took up yet, oldest first."""
+    rows = conn.execute(
+        """
+        SELECT DISTINCT a.document_id, a.first_seen_at FROM documents a
+        JOIN (
+            SELECT unnest(attachments) AS file FROM documents
+            WHERE list_contains($ids::VARCHAR[], document_id)
+        ) i ON i.file.sha256 = a.sha256
+        WHERE a.status = 'registered' AND a.attempts = 0
+        ORDER BY a.first_seen_at, a.document_id
+        """,
+        {"ids": list(ids)},
+    ).fetchall()
+    return [document_id for document_id, _ in rows]
 
 
 def counts(conn: duckdb.DuckDBPyConnection) -> dict[DocumentStatus, int]:

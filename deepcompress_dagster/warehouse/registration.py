@@ -154,6 +154,7 @@ def _identify(
                 "bytes": file.stat.bytes,
                 "status": DocumentStatus.REGISTERED.value,
                 "is_current": True,
+                "attachments": [],
                 "attempts": 0,
                 "first_seen_at": now,
             }

@@ -73,6 +73,38 @@ def _page(page: Page) -> Row:
         "status": page.status.value,
         "error": page.error,
         "hidden_text_share": page.hidden_text_share,
+        "label": page.label,
+        "fields": [
+            {
+                "name": field.name,
+                "kind": field.kind,
+                "value": field.value,
+                "checked": field.checked,
+                "label": field.label,
+                **_box(field.bbox),
+            }
+            for field in page.fields
+        ],
+        "annotations": [
+            {
+                "kind": note.kind,
+                "text": note.text,
+                "marked_text": note.marked_text,
+                "author": note.author,
+                **_box(note.bbox),
+            }
+            for note in page.annotations
+        ],
+        "links": [
+            {
+                "kind": link.kind,
+                "target": link.target,
+                "target_page": link.target_page,
+                "text": link.text,
+                **_box(link.bbox),
+            }
+            for link in page.links
+        ],
     }
 
 

@@ -108,7 +108,8 @@ _ORDER = Column(
     "Place on the page, ascending; fractions are text that OCR found between regions.",
 )
 _MODEL = Column("model", "VARCHAR", "Model that this row comes from: checkpoint@revision.")
-_BOX_STRUCT = "STRUCT(x0 DOUBLE, y0 DOUBLE, x1 DOUBLE, y1 DOUBLE)"
+_EDGES = "x0 DOUBLE, y0 DOUBLE, x1 DOUBLE, y1 DOUBLE"
+_BOX_STRUCT = f"STRUCT({_EDGES})"
 STYLE_STRUCT = (
     "STRUCT(font VARCHAR, size DOUBLE, bold BOOLEAN, italic BOOLEAN, monospace BOOLEAN, "
     "color INTEGER)"
@@ -144,6 +145,11 @@ DOCUMENTS = Table(
         _optional("last_run_id", "VARCHAR", "Run that took it up last."),
         Column("first_seen_at", "TIMESTAMP", "When it was registered, UTC."),
         _optional("processed_at", "TIMESTAMP", "When a run last committed or failed it, UTC."),
+        Column(
+            "attachments",
+            "STRUCT(name VARCHAR, bytes BIGINT, sha256 VARCHAR, is_pdf BOOLEAN)[]",
+            "Files inside the PDF; none until it was opened. Also view attachments.",
+        ),
     ),
     has_index=True,
     unique=("sha256",),
@@ -191,6 +197,23 @@ PAGES = Table(
             "DOUBLE",
             "Share of the text layer's characters that are drawn invisibly, 0 to 1; near 1 for the "
             "layer that OCR laid over a scan.",
+        ),
+        _optional("label", "VARCHAR", "Number of the page as the document itself counts: iv, A-3."),
+        Column(
+            "fields",
+            "STRUCT(name VARCHAR, kind VARCHAR, value VARCHAR, checked BOOLEAN, label VARCHAR, "
+            f"{_EDGES})[]",
+            "Form fields, a row for each box. Also view form_fields.",
+        ),
+        Column(
+            "annotations",
+            f"STRUCT(kind VARCHAR, text VARCHAR, marked_text VARCHAR, author VARCHAR, {_EDGES})[]",
+            "Notes, marks, stamps. Also view annotations.",
+        ),
+        Column(
+            "links",
+            f"STRUCT(kind VARCHAR, target VARCHAR, target_page INTEGER, text VARCHAR, {_EDGES})[]",
+            "Places that lead elsewhere. Also view links.",
         ),
     ),
     order_by=("page_number",),
@@ -407,15 +430,14 @@ def _staged(table: Table) -> Table:
     )
 
 
+_HEADER = ("document_id", "page_count", "title", "author", "producer", "attachments")
+"""Columns of documents that opening the file tells."""
+
 STAGED_DOCUMENTS = Table(
     "staging.documents",
     "What the header of a document in work says.",
     ("document_id",),
-    tuple(
-        column
-        for column in DOCUMENTS.columns
-        if column.name in ("document_id", "page_count", "title", "author", "producer")
-    ),
+    tuple(column for column in DOCUMENTS.columns if column.name in _HEADER),
 )
 FINISHED = Table(
     "staging.finished",

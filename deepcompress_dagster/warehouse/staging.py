@@ -183,6 +183,15 @@ def _stage_headers(conn: duckdb.DuckDBPyConnection, opened: Sequence[DocumentOpe
             "title": header.title,
             "author": header.author,
             "producer": header.producer,
+            "attachments": [
+                {
+                    "name": file.name,
+                    "bytes": file.bytes,
+                    "sha256": file.sha256,
+                    "is_pdf": file.is_pdf,
+                }
+                for file in header.attachments
+            ],
         }
         for header in opened
     }

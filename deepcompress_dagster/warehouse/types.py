@@ -60,6 +60,7 @@ class DocumentRow:
     attempts: int
     first_seen_at: datetime
     processed_at: datetime | None
+    has_attached_pdfs: bool
 
 
 @dataclass(frozen=True, slots=True)

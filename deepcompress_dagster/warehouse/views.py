@@ -219,6 +219,57 @@ ORDER BY t.document_id, t.page_number, t.reading_order, t.region_id, row_index, 
 """
 
 
+_FIELD_COLUMNS = {
+    "name": "Name of the field in the PDF.",
+    "kind": "text, checkbox, radio, choice, button, signature or unknown.",
+    "value": "What is filled in or chosen; of a box to tick, what ticking it stands for.",
+    "checked": "Whether the box is ticked; missing for other kinds.",
+    "label": "The field's own caption, else the words beside it.",
+    **_BOX,
+}
+_ANNOTATION_COLUMNS = {
+    "kind": "PDF's name for it: text (a note), highlight, free_text, stamp, file_attachment, ...",
+    "text": "What it says.",
+    "marked_text": "The words that it marks.",
+    "author": "Who made it; missing unless DEEPCOMPRESS_ANNOTATION_AUTHORS is on.",
+    **_BOX,
+}
+_LINK_COLUMNS = {
+    "kind": "uri, page (of the same document) or file.",
+    "target": "Address, file or name that it leads to.",
+    "target_page": "Page that it leads to, from 1.",
+    "text": "The words that it lies on.",
+    **_BOX,
+}
+
+
+def _of_pages(column: str, names: Mapping[str, str]) -> str:
+    """One row for each element of a list that the pages have, in the order of the PDF."""
+    items = ", ".join(f"i.item.{name} AS {name}" for name in names)
+    return f"""
+SELECT i.document_id, i.file_name, i.page_number, {items}
+FROM (
+    SELECT p.document_id, d.file_name, p.page_number, unnest(p.{column}) AS item,
+        generate_subscripts(p.{column}, 1) AS place
+    FROM pages p JOIN documents d ON d.document_id = p.document_id AND d.is_current
+) i
+ORDER BY i.document_id, i.page_number, i.place
+"""
+
+
+_ATTACHMENTS = """
+SELECT i.document_id, i.file_name, i.item.name AS name, i.item.bytes AS bytes,
+    i.item.sha256 AS sha256, i.item.is_pdf AS is_pdf, a.document_id AS attached_document_id
+FROM (
+    SELECT document_id, file_name, unnest(attachments) AS item,
+        generate_subscripts(attachments, 1) AS place
+    FROM documents WHERE is_current
+) i
+LEFT JOIN documents a ON a.sha256 = i.item.sha256
+ORDER BY i.document_id, i.place
+"""
+
+
 def _one_line(text: str) -> str:
     return f"trim(regexp_replace({text}, '\\s+', ' ', 'g'))"
 
@@ -373,6 +424,37 @@ VIEWS = (
             **_CELL_COLUMNS,
         },
         _TABLE_CELLS,
+    ),
+    View(
+        "form_fields",
+        "One row per box of the forms of the current documents.",
+        {**_DOCUMENT, **_PAGE, **_FIELD_COLUMNS},
+        _of_pages("fields", _FIELD_COLUMNS),
+    ),
+    View(
+        "annotations",
+        "One row per note, mark, stamp or the like in the current documents.",
+        {**_DOCUMENT, **_PAGE, **_ANNOTATION_COLUMNS},
+        _of_pages("annotations", _ANNOTATION_COLUMNS),
+    ),
+    View(
+        "links",
+        "One row per link in the current documents.",
+        {**_DOCUMENT, **_PAGE, **_LINK_COLUMNS},
+        _of_pages("links", _LINK_COLUMNS),
+    ),
+    View(
+        "attachments",
+        "One row per file inside a current document.",
+        {
+            **_DOCUMENT,
+            "name": "Name of the file inside.",
+            "bytes": "Its size; missing where it could not be read.",
+            "sha256": "Hash of its bytes, hexadecimal; missing where it could not be read.",
+            "is_pdf": "Whether it is a PDF by its first bytes.",
+            "attached_document_id": "The document that it is as well, see documents.",
+        },
+        _ATTACHMENTS,
     ),
     View(
         "page_status",

@@ -147,8 +147,8 @@ class Warehouse:
             row = queries.document(conn, document_id)
         if not self._pdfs.has(row.sha256, row.bytes):
             raise WarehouseError(
-                f"the kept PDF of {document_id} is lost: {self._pdfs.path(row.sha256)}; "
-                f"register {row.file_name} again"
+                f"the kept PDF of {row.file_name} ({document_id}) is lost: "
+                f"{self._pdfs.path(row.sha256)}; register the file again"
             )
         return self._pdfs.path(row.sha256)
 
@@ -156,6 +156,10 @@ class Warehouse:
         """Folder for page images and figure crops. The ``image_path`` columns are relative to the
         data folder."""
         return self.data_dir / "images" / document_id
+
+    def attachment_dir(self, document_id: str) -> Path:
+        """Folder for the PDFs inside a document that become documents of their own."""
+        return self.data_dir / "attachments" / document_id
 
     # Work
 
@@ -193,6 +197,11 @@ class Warehouse:
         whatever the reason and however often."""
         with self._database.read() as conn:
             return queries.retryable(conn)
+
+    def unparsed_attachments(self, document_ids: Collection[str]) -> list[str]:
+        """Documents that are files inside these and that no run took up yet, oldest first."""
+        with self._database.read() as conn:
+            return queries.unparsed_attachments(conn, document_ids)
 
     def begin(self, document_ids: Collection[str], *, run_id: str) -> None:
         """Count this run as an attempt at each document, before it can die of one.

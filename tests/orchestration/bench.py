@@ -14,6 +14,7 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration import ingest, run_records
 from deepcompress_dagster.orchestration.defs.resources import GpuResource
+from deepcompress_dagster.orchestration.execution.registration import register_documents
 from deepcompress_dagster.orchestration.partitions import documents
 from deepcompress_dagster.records import (
     DocumentOpened,
@@ -136,7 +137,7 @@ class Bench:
     def register(self, **specs: dict[str, Any]) -> list[str]:
         """Write and register a file for each name; their document ids, in order."""
         paths = [write_pdf(self.inbox / f"{name}.pdf", name=name, **s) for name, s in specs.items()]
-        found = ingest.register_documents(self.instance, self.warehouse, paths)
+        found = register_documents(self.instance, self.warehouse, paths)
         return [item.document_id or "" for item in found]
 
     def run(self, documents: list[str], *assets: str, **options: Any) -> ingest.RunOutcome:

@@ -13,6 +13,7 @@ from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import ingest, run_records
 from deepcompress_dagster.orchestration.defs import sensors
+from deepcompress_dagster.orchestration.execution.registration import register_documents
 from deepcompress_dagster.orchestration.inbox import Backoff
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
@@ -81,7 +82,7 @@ def reported(home: dg.DagsterInstance) -> list[str]:
 @pytest.fixture
 def document_id(home: dg.DagsterInstance, settings: Settings, warehouse: Warehouse) -> str:
     path = write_pdf(settings.inbox / "report.pdf", pages=5)
-    return ingest.register_documents(home, warehouse, [path])[0].document_id or ""
+    return register_documents(home, warehouse, [path])[0].document_id or ""
 
 
 def test_a_run_killed_between_commit_and_event_is_reported_by_the_next_look(

@@ -12,7 +12,7 @@ import pytest
 from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.models.predictor import Image
-from deepcompress_dagster.orchestration import ingest
+from deepcompress_dagster.orchestration.execution.registration import register_documents
 from deepcompress_dagster.settings import Settings, load_settings
 from deepcompress_dagster.warehouse import Warehouse
 from tests import taught_checkpoints as taught
@@ -65,7 +65,7 @@ def full(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
     (settings.inbox / SAMPLE).write_bytes((samples / SAMPLE).read_bytes())
     warehouse, definitions = Warehouse(settings.data_dir), build_definitions(settings)
     with dg.DagsterInstance.ephemeral() as instance:
-        ingest.register_documents(instance, warehouse, sorted(settings.inbox.iterdir()))
+        register_documents(instance, warehouse, sorted(settings.inbox.iterdir()))
         yield Bench(instance, warehouse, definitions, settings.inbox)
 
 

@@ -6,6 +6,7 @@ import dagster as dg
 from dagster._core.test_utils import create_run_for_test
 
 from deepcompress_dagster.orchestration import ingest, run_records
+from deepcompress_dagster.orchestration.execution.registration import register_documents
 from tests.orchestration.bench import Bench, FakeParser, write_pdf
 
 
@@ -16,8 +17,8 @@ def source_events(bench: Bench) -> list[str]:
 
 def test_registering_adds_partitions_and_says_so_once(bench: Bench) -> None:
     paths = [write_pdf(bench.inbox / f"{name}.pdf", name=name) for name in "ab"]
-    first = ingest.register_documents(bench.instance, bench.warehouse, paths)
-    again = ingest.register_documents(bench.instance, bench.warehouse, paths)
+    first = register_documents(bench.instance, bench.warehouse, paths)
+    again = register_documents(bench.instance, bench.warehouse, paths)
     names = [item.document_id for item in first]
     assert [item.document_id for item in again] == names
     assert bench.instance.get_dynamic_partitions("documents") == names
@@ -26,7 +27,7 @@ def test_registering_adds_partitions_and_says_so_once(bench: Bench) -> None:
 
 def test_a_file_that_cannot_be_registered_does_not_stop_the_others(bench: Bench) -> None:
     good = write_pdf(bench.inbox / "good.pdf")
-    missing, found = ingest.register_documents(
+    missing, found = register_documents(
         bench.instance, bench.warehouse, [Path("/nowhere/x.pdf"), good]
     )
     assert missing.error

@@ -10,6 +10,7 @@ from dagster._core.loader import LoadingContextForTest
 from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import ingest
+from deepcompress_dagster.orchestration.execution.registration import register_documents
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
 from tests.orchestration.bench import FakeGpu, write_pdf
@@ -21,7 +22,7 @@ FRESH = dict.fromkeys(ASSETS, "FRESH")
 @pytest.fixture
 def document_id(instance: dg.DagsterInstance, warehouse: Warehouse, settings: Settings) -> str:
     path = write_pdf(settings.inbox / "report.pdf", pages=2)
-    found = ingest.register_documents(instance, warehouse, [path])[0].document_id
+    found = register_documents(instance, warehouse, [path])[0].document_id
     assert found
     return found
 

@@ -12,7 +12,7 @@ import pytest
 
 from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.definitions import build_definitions
-from deepcompress_dagster.orchestration import ingest
+from deepcompress_dagster.orchestration.execution.registration import register_documents
 from deepcompress_dagster.settings import load_settings
 from deepcompress_dagster.warehouse import Warehouse
 from tests.orchestration.bench import Bench
@@ -35,7 +35,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     (settings.inbox / "b-broken.pdf").write_bytes(b"this is no PDF at all\n" * 20)
     warehouse, definitions = Warehouse(settings.data_dir), build_definitions(settings)
     with dg.DagsterInstance.ephemeral() as instance:
-        ingest.register_documents(instance, warehouse, sorted(settings.inbox.iterdir()))
+        register_documents(instance, warehouse, sorted(settings.inbox.iterdir()))
         yield Bench(instance, warehouse, definitions, settings.inbox)
 
 
@@ -118,7 +118,7 @@ def test_a_run_that_cannot_start_fails_with_what_to_do_and_no_traceback(
         "passwords": "DEEPCOMPRESS_PASSWORDS_FILE",  # pragma: allowlist secret
     }
     with dg.DagsterInstance.ephemeral() as instance:
-        ingest.register_documents(instance, warehouse, [tmp_path / "a.pdf"])
+        register_documents(instance, warehouse, [tmp_path / "a.pdf"])
         bench = Bench(instance, warehouse, definitions, tmp_path)
         outcome = bench.run([row.document_id for row in warehouse.documents()])
         assert hint[lacking] in (outcome.error or "")

@@ -19,6 +19,7 @@ from deepcompress_dagster.asset_graph import ASSETS, OPEN, STAGE_ASSET
 from deepcompress_dagster.orchestration.disk import require_room
 from deepcompress_dagster.orchestration.execution import events, planning
 from deepcompress_dagster.orchestration.execution.planning import DocumentPlan, RunSpec
+from deepcompress_dagster.orchestration.execution.registration import register_documents
 from deepcompress_dagster.orchestration.execution.reporting import Event, Reporter
 from deepcompress_dagster.orchestration.partitions import batches
 from deepcompress_dagster.passwords import Passwords
@@ -32,7 +33,7 @@ from deepcompress_dagster.records import (
     PageResult,
     Region,
 )
-from deepcompress_dagster.settings import Settings
+from deepcompress_dagster.settings import Attachments, Settings
 
 if TYPE_CHECKING:
     from deepcompress_dagster.pipeline.parse import Parser
@@ -228,6 +229,7 @@ class RunExecutor:
                     self._tell(pages_done=1)
                 else:
                     yield from self._finish(event, committer, versions)
+                    self._register_attachments(parser, event.document_id)
                     self._tell(documents_done=1)
         while self._lost:
             name, reason = self._lost.popitem()
@@ -259,6 +261,7 @@ class RunExecutor:
                     chosen[document_id].pages,
                     self._warehouse.finished_pages(document_id, versions),
                     self._passwords.for_name(self._file_names[document_id]),
+                    self._file_names[document_id],
                 )
 
     def _finish(
@@ -281,6 +284,25 @@ class RunExecutor:
         yield from self._reporter.report(
             [committed.states[asset] for asset in ASSETS if asset in committed.states]
         )
+
+    def _register_attachments(self, parser: "Parser", document_id: str) -> None:
+        """Make documents of the PDFs inside a document that was just committed, if asked to.
+
+        Whoever asked for this run, or the sensor, has them parsed.
+        """
+        if self._settings.attachments is not Attachments.PARSE:
+            return
+        (row,) = self._warehouse.documents([document_id])
+        if document_id in self.outcome.failures or not row.has_attached_pdfs:
+            return
+        task = DocumentTask(
+            document_id,
+            self._warehouse.kept_pdf(document_id),
+            self._warehouse.image_dir(document_id),
+            passwords=self._passwords.for_name(row.file_name),
+        )
+        paths = parser.attached_pdfs(task, self._warehouse.attachment_dir(document_id))
+        register_documents(self._instance, self._warehouse, paths)
 
     def _fail(self, fatal: PageError, assets: Collection[str]) -> None:
         name = fatal.document_id

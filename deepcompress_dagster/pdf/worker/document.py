@@ -22,11 +22,12 @@ from deepcompress_dagster.pdf.errors import (
     Unreadable,
 )
 from deepcompress_dagster.pdf.messages import DocumentInfo
+from deepcompress_dagster.pdf.worker import attachments
 from deepcompress_dagster.pdf.worker.mupdf import one_line, pymupdf, reading
 from deepcompress_dagster.records import OutlineEntry
 from deepcompress_dagster.unicode_text import normalised
 
-HEADER_BYTES = 1024
+HEADER_BYTES = attachments.HEADER_BYTES
 """Readers accept ``%PDF-`` anywhere in the first 1,024 bytes (Adobe's implementation notes)."""
 
 TRAILER_BYTES = 4096
@@ -197,6 +198,7 @@ def describe(document: Any, path: Path, max_pages: int) -> DocumentInfo:
             f"{name} {state} and was repaired: pages recovered: {count:,}, "
             "some may be missing; compare with a complete copy"
         )
+    attached, unread = attachments.attachments(document)
     metadata = document.metadata or {}
     return DocumentInfo(
         page_count=count,
@@ -207,8 +209,26 @@ def describe(document: Any, path: Path, max_pages: int) -> DocumentInfo:
         outline=outline,
         repaired=repaired,
         truncated=truncated,
+        attachments=attached,
+        unread_attachments=tuple(unread),
+        is_portfolio=attachments.is_portfolio(document),
+        is_dynamic_form=is_dynamic_form(document),
         notes=tuple(notes),
     )
+
+
+def is_dynamic_form(document: Any) -> bool:
+    """Whether a viewer has to build the pages from XFA before anything of the form is seen.
+
+    Such a form says so (NeedsRendering, ISO 32000-1, 7.7.2), or has XFA and not one field of PDF's
+    own.
+    """
+    catalog = document.pdf_catalog()
+    if document.xref_get_key(catalog, "AcroForm/XFA")[0] == "null":
+        return False
+    if document.xref_get_key(catalog, "NeedsRendering")[1] == "true":
+        return True
+    return not document.is_form_pdf
 
 
 def load_page(document: Any, page_number: int) -> Any:

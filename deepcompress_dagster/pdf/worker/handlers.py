@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepcompress_dagster.pdf.messages import DocumentInfo, FoundTable, PageContent, RenderRequest
-from deepcompress_dagster.pdf.worker import document, render, table_finder
+from deepcompress_dagster.pdf.worker import attachments, document, render, table_finder
 from deepcompress_dagster.pdf.worker.mupdf import pymupdf
 from deepcompress_dagster.records import BBox
 
@@ -21,6 +21,11 @@ def render_page(path: Path, passwords: tuple[str, ...], request: RenderRequest) 
     """Render a page into its buffer. Raises PdfError."""
     pymupdf.TOOLS.reset_mupdf_warnings()
     return render.render_page(_documents.get(path, passwords), request)
+
+
+def extract_pdfs(path: Path, passwords: tuple[str, ...], folder: Path) -> list[Path]:
+    """Write the PDFs attached to a document into a folder. Raises PdfError."""
+    return attachments.extract_pdfs(_documents.get(path, passwords), folder)
 
 
 def find_tables(

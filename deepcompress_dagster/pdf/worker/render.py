@@ -12,10 +12,11 @@ from deepcompress_dagster.pdf.messages import PageContent, PageImage, PageNote, 
 from deepcompress_dagster.pdf.worker.document import load_page
 from deepcompress_dagster.pdf.worker.drawings import PageDrawings, page_drawings
 from deepcompress_dagster.pdf.worker.font_maps import map_named_glyphs, map_symbol_fonts
+from deepcompress_dagster.pdf.worker.interactive import Overlay, page_label, page_overlay
 from deepcompress_dagster.pdf.worker.mupdf import pymupdf, reading
 from deepcompress_dagster.pdf.worker.ruled_grids import ruled_grids
 from deepcompress_dagster.pdf.worker.words import PageWords, page_words
-from deepcompress_dagster.records import PART_UNREADABLE
+from deepcompress_dagster.records import OVERLAY_LEFT_OUT, PART_UNREADABLE
 from deepcompress_dagster.unicode_text import REPLACEMENT
 
 MAX_SIDE = 65_000
@@ -66,7 +67,15 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
         _write_image(pixmap, dpi, request.image)
 
     words = _optional(lambda: _words(document, page, display_list), PageWords(), "words", notes)
+    overlay = _optional(
+        lambda: page_overlay(page, words.words, with_authors=request.annotation_authors),
+        Overlay(),
+        "form fields and annotations",
+        notes,
+    )
+    own_number = _optional(lambda: page_label(page), None, "label", notes)
     notes += [note for note in (words.note, graphics.note) if note is not None]
+    notes += [PageNote(OVERLAY_LEFT_OUT, reason) for reason in overlay.notes]
     return PageContent(
         page_number=request.page_number,
         width=round(rect.width, 2),
@@ -80,6 +89,10 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
         drawings=graphics.boxes,
         rulings=tuple(ruling.bbox for ruling in graphics.rulings),
         ruled_grids=ruled_grids(graphics.rulings),
+        label=own_number,
+        fields=overlay.fields,
+        annotations=overlay.annotations,
+        links=overlay.links,
         notes=tuple(notes),
     )
 

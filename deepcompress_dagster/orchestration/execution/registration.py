@@ -1,0 +1,34 @@
+"""Files that become documents: known to the warehouse, partitions of Dagster, and reported."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from deepcompress_dagster.orchestration import run_records
+from deepcompress_dagster.orchestration.execution import events
+from deepcompress_dagster.orchestration.partitions import NAME, missing_partitions
+
+if TYPE_CHECKING:
+    from deepcompress_dagster.warehouse import Registration, Warehouse
+
+
+def register_documents(
+    instance: dg.DagsterInstance, warehouse: "Warehouse", paths: Sequence[Path]
+) -> list["Registration"]:
+    """Register the files at ``paths``: identities, partitions, and ``source_pdfs`` reported.
+
+    One answer per path, in order; a bad file's answer carries the error.
+    """
+    registered = warehouse.register(paths)
+    warehouse.clear_superseded(
+        run_records.documents_in(instance, run_records.unfinished_runs(instance))
+    )
+    found = {item.document_id: item.path for item in registered if item.document_id}
+    new = missing_partitions(instance, found)
+    instance.add_dynamic_partitions(NAME, new)
+    for row in warehouse.documents(new):
+        path = str(found[row.document_id])
+        instance.report_runless_asset_event(events.source_materialization(row, path))
+    return registered
