@@ -77,16 +77,34 @@ BatchSize = Annotated[int, BeforeValidator(_batch), Field(ge=0, le=64)]
 """1 to 64 items; 0 or ``auto`` is 1 on a CPU and the design's batch on an accelerator."""
 
 
-def _about(unit: str = "", *, changes: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What is said of a setting beside its range: its unit, and the assets whose rows it changes.
+def _about(
+    unit: str = "",
+    *,
+    changes: tuple[str, ...] = (),
+    launchpad: bool = False,
+    tasks: tuple[str, ...] = (),
+    option: str = "",
+) -> dict[str, Any]:
+    """What is said of a setting beside its range.
 
-    What changes no rows is not said to: batch size, device, workers, linger.
+    Its unit; the assets whose rows it ``changes`` (batch size, device, workers and linger change
+    none); whether a run may set it from the ``launchpad``; and the ``tasks`` whose models are
+    loaded with it, as the ``option`` of that name, its own where there is no other.
     """
-    return {"unit": unit, "changes": changes}
+    return {
+        "unit": unit,
+        "changes": changes,
+        "launchpad": launchpad,
+        "tasks": tasks,
+        "option": option,
+    }
 
 
 _READ = ("text", "tables", "figures")
 """The assets whose rows a generating model may write."""
+
+_GENERATED = ("text", "figure")
+"""The tasks that a generating model may serve."""
 
 
 class Settings(BaseSettings):
@@ -132,7 +150,9 @@ class Settings(BaseSettings):
 
     # Models
     profile: Profile = Field(
-        Profile.EMBEDDED, description="embedded: offline, CPU. full: transformer models, GPU."
+        Profile.EMBEDDED,
+        description="embedded: offline, CPU. full: transformer models, GPU.",
+        json_schema_extra=_about(launchpad=True),
     )
     layout: str | None = Field(
         None,
@@ -142,22 +162,32 @@ class Settings(BaseSettings):
     table: str | None = Field(None, description="Table model, named in the same way.")
     figure: str | None = Field(None, description="Figure model, named in the same way.")
     device: Annotated[str, AfterValidator(_device)] = Field(
-        "auto", description="auto, cpu, mps, cuda or cuda:N; auto takes cuda, then mps, then cpu."
+        "auto",
+        description="auto, cpu, mps, cuda or cuda:N; auto takes cuda, then mps, then cpu.",
+        json_schema_extra=_about(launchpad=True),
     )
-    dtype: DType = Field(DType.AUTO, description="Number format of the weights.")
-    attention: Attention = Field(Attention.AUTO, description="Attention implementation.")
+    dtype: DType = Field(
+        DType.AUTO,
+        description="Number format of the weights.",
+        json_schema_extra=_about(launchpad=True),
+    )
+    attention: Attention = Field(
+        Attention.AUTO,
+        description="Attention implementation.",
+        json_schema_extra=_about(launchpad=True, tasks=("layout", "text", "table", "figure")),
+    )
     ocr_mode: OcrMode = Field(
         OcrMode.BASE,
         description="Text model of the full profile. small: PP-OCRv6. base: GOT-OCR2. "
         "large: GOT-OCR2 with markup.",
-        json_schema_extra=_about(changes=_READ),
+        json_schema_extra=_about(changes=_READ, launchpad=True, tasks=("text",)),
     )
     gpu_memory_fraction: float = Field(
         0.9,
         ge=0.1,
         le=1.0,
         description="Share of the accelerator's memory that loaded models and batches may take.",
-        json_schema_extra=_about("share"),
+        json_schema_extra=_about("share", launchpad=True),
     )
     allow_download: bool = Field(
         False, description="Let a run fetch a missing hub checkpoint instead of failing."
@@ -165,19 +195,29 @@ class Settings(BaseSettings):
 
     # Microbatches
     layout_batch_size: BatchSize = Field(
-        0, description="Pages per layout batch.", json_schema_extra=_about("pages, 0 = auto")
+        0,
+        description="Pages per layout batch.",
+        json_schema_extra=_about("pages, 0 = auto", launchpad=True),
     )
     ocr_batch_size: BatchSize = Field(
-        0, description="Regions per text batch.", json_schema_extra=_about("regions, 0 = auto")
+        0,
+        description="Regions per text batch.",
+        json_schema_extra=_about("regions, 0 = auto", launchpad=True),
     )
     table_batch_size: BatchSize = Field(
-        0, description="Tables per table batch.", json_schema_extra=_about("tables, 0 = auto")
+        0,
+        description="Tables per table batch.",
+        json_schema_extra=_about("tables, 0 = auto", launchpad=True),
     )
     figure_batch_size: BatchSize = Field(
-        0, description="Figures per figure batch.", json_schema_extra=_about("figures, 0 = auto")
+        0,
+        description="Figures per figure batch.",
+        json_schema_extra=_about("figures, 0 = auto", launchpad=True),
     )
     adaptive: bool = Field(
-        False, description="Choose batch sizes by free accelerator memory and page count."
+        False,
+        description="Choose batch sizes by free accelerator memory and page count.",
+        json_schema_extra=_about(launchpad=True),
     )
     linger_ms: int = Field(
         50,
@@ -198,7 +238,9 @@ class Settings(BaseSettings):
         ge=0,
         le=64,
         description="CPU threads of one model call; 0 is 1.",
-        json_schema_extra=_about("threads, 0 = auto"),
+        json_schema_extra=_about(
+            "threads, 0 = auto", tasks=("orientation", "layout", "text", "table"), option="threads"
+        ),
     )
 
     # Decoding
@@ -207,21 +249,21 @@ class Settings(BaseSettings):
         ge=1,
         le=8192,
         description="Longest text a generating model may write for one region.",
-        json_schema_extra=_about("tokens", changes=_READ),
+        json_schema_extra=_about("tokens", changes=_READ, launchpad=True, tasks=_GENERATED),
     )
     repetition_penalty: float = Field(
         1.0,
         ge=1.0,
         le=2.0,
         description="Penalty on repeated tokens; 1 is none.",
-        json_schema_extra=_about(changes=_READ),
+        json_schema_extra=_about(changes=_READ, launchpad=True, tasks=_GENERATED),
     )
     temperature: float = Field(
         0.0,
         ge=0.0,
         le=2.0,
         description="Sampling temperature; 0 decodes greedily.",
-        json_schema_extra=_about(changes=_READ),
+        json_schema_extra=_about(changes=_READ, launchpad=True, tasks=_GENERATED),
     )
 
     # Rendering
@@ -266,7 +308,7 @@ class Settings(BaseSettings):
         ge=1,
         le=86400,
         description="A model call that takes longer fails the run, which resumes from its pages.",
-        json_schema_extra=_about("s"),
+        json_schema_extra=_about("s", tasks=_GENERATED, option="time_limit_s"),
     )
     worker_memory_mb: int = Field(
         2048,
@@ -315,14 +357,14 @@ class Settings(BaseSettings):
         ge=0.0,
         le=1.0,
         description="Regions with a lower score are dropped. Empty: what suits the model.",
-        json_schema_extra=_about(changes=("layouts",)),
+        json_schema_extra=_about(changes=("layouts",), tasks=("layout",), option="threshold"),
     )
     layout_overlap: float = Field(
         0.5,
         ge=0.0,
         le=1.0,
         description="Intersection over union above which the weaker of two regions is dropped.",
-        json_schema_extra=_about(changes=("layouts",)),
+        json_schema_extra=_about(changes=("layouts",), tasks=("layout",), option="overlap"),
     )
 
     # Viewer
@@ -400,6 +442,30 @@ def settings_that_change(asset: str) -> tuple[str, ...]:
         for name, field in Settings.model_fields.items()
         if asset in _said(field).get("changes", ())
     )
+
+
+def options_of(task: str) -> dict[str, str]:
+    """The options that models of a task are loaded with, and the settings that they come from."""
+    return {
+        _said(field)["option"] or name: name
+        for name, field in Settings.model_fields.items()
+        if task in _said(field).get("tasks", ())
+    }
+
+
+def launchpad_fields() -> dict[str, tuple[type, str]]:
+    """The settings that a run may set for itself: their types in a form, and what they mean."""
+    return {
+        name: (_form_type(field.annotation), f"{field.description} {_shown_range(name, field)}")
+        for name, field in Settings.model_fields.items()
+        if _said(field).get("launchpad")
+    }
+
+
+def _form_type(annotation: object) -> type:
+    if not isinstance(annotation, type):
+        raise TypeError(f"{annotation} has no place on a form")
+    return str if issubclass(annotation, StrEnum) else annotation
 
 
 def _said(field: FieldInfo) -> dict[str, Any]:

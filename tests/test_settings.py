@@ -2,7 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from deepcompress_dagster.settings import Settings, SettingsError, load_settings, markdown_table
+from deepcompress_dagster.orchestration.defs.resources import GpuResource
+from deepcompress_dagster.settings import (
+    DType,
+    Settings,
+    SettingsError,
+    launchpad_fields,
+    load_settings,
+    markdown_table,
+    options_of,
+)
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -51,3 +60,27 @@ def test_an_auto_batch_size_may_be_written_out(monkeypatch):
 def test_the_readme_shows_the_settings_as_they_are():
     shown = README.read_text(encoding="utf-8").split("<!-- settings -->")[1]
     assert shown.split("<!-- /settings -->")[0].strip() == markdown_table()
+
+
+def test_what_a_run_may_set_is_what_the_settings_say_and_holds_for_it() -> None:
+    fields = GpuResource.model_fields
+    assert set(fields) == set(launchpad_fields())
+    assert {"profile", "device", "ocr_batch_size", "temperature"} <= set(fields)
+    assert "tokens" in str(fields["max_new_tokens"].description)
+    settings = Settings(_env_file=None, dpi=100)
+    applied = GpuResource(ocr_batch_size=3, dtype="float32").applied_to(settings)
+    assert (applied.ocr_batch_size, applied.dtype, applied.dpi) == (3, DType.FLOAT32, 100)
+    with pytest.raises(SettingsError, match="DEEPCOMPRESS_OCR_BATCH_SIZE=65"):
+        GpuResource(ocr_batch_size=65).applied_to(settings)
+
+
+def test_models_are_loaded_with_the_options_of_their_task() -> None:
+    assert options_of("layout") == {
+        "attention": "attention",
+        "threads": "model_threads",
+        "threshold": "layout_threshold",
+        "overlap": "layout_overlap",
+    }
+    assert options_of("figure")["time_limit_s"] == "model_timeout_s"
+    assert "ocr_mode" in options_of("text")
+    assert "ocr_mode" not in options_of("figure")

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from deepcompress_dagster.models import device
 from deepcompress_dagster.models.predictor import MissingModelError, ModelError
-from deepcompress_dagster.settings import DType, OcrMode, Profile, Settings
+from deepcompress_dagster.settings import DType, OcrMode, Profile, Settings, options_of
 
 NO_MODEL = "none"
 """Value of DEEPCOMPRESS_FIGURE that switches the figure model off; the other tasks need one."""
@@ -346,31 +346,6 @@ OCR_PRESETS: Mapping[OcrMode, str] = {
 }
 """Text models of the full profile by ``ocr_mode``; ``large`` asks GOT-OCR2 for markup as well."""
 
-_DECODING: Mapping[str, str] = {
-    "max_new_tokens": "max_new_tokens",
-    "repetition_penalty": "repetition_penalty",
-    "temperature": "temperature",
-    "time_limit_s": "model_timeout_s",
-}
-_OPTIONS: Mapping[Task, Mapping[str, str]] = {
-    Task.ORIENTATION: {"threads": "model_threads"},
-    Task.LAYOUT: {
-        "threads": "model_threads",
-        "threshold": "layout_threshold",
-        "overlap": "layout_overlap",
-        "attention": "attention",
-    },
-    Task.TEXT: {
-        **_DECODING,
-        "threads": "model_threads",
-        "ocr_mode": "ocr_mode",
-        "attention": "attention",
-    },
-    Task.TABLE: {"threads": "model_threads", "attention": "attention"},
-    Task.FIGURE: {**_DECODING, "attention": "attention"},
-}
-"""Names of the options of a task, and the settings that they come from."""
-
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _BLOCKS, _BLOCK_BYTES = 64, 65536
@@ -453,7 +428,7 @@ def spec_for(settings: Settings, task: Task) -> ModelSpec | None:
         device.import_torch(settings.model_threads or 1)
         name = device.resolve_device(settings.device)
         dtype = device.resolve_dtype(settings.dtype, name)
-    chosen = ((key, getattr(settings, value)) for key, value in _OPTIONS[task].items())
+    chosen = ((key, getattr(settings, value)) for key, value in options_of(task).items())
     return ModelSpec(
         task=task,
         checkpoint=checkpoint.name,

@@ -22,13 +22,17 @@ from deepcompress_dagster.models.catalog import (
 )
 from deepcompress_dagster.models.predictor import ModelError, Predictor
 from deepcompress_dagster.models.weights import store
+from deepcompress_dagster.settings import options_of
 
-_GRAPH_OPTIONS = frozenset({"threads"})
-_DETECTOR_OPTIONS = frozenset({"threads", "threshold", "overlap"})
-_DETR_OPTIONS = frozenset({"threshold", "overlap", "attention"})
-_DECODING = frozenset(
-    {"max_new_tokens", "repetition_penalty", "temperature", "time_limit_s", "attention"}
-)
+
+def _options(task: Task, *, but: str = "") -> frozenset[str]:
+    """The options of a task's models, without one that a family has no use for."""
+    return frozenset(options_of(task)) - {but}
+
+
+_THREADS = frozenset({"threads"})
+_DETECTOR = _options(Task.LAYOUT, but="attention")
+_DETR = _options(Task.LAYOUT, but="threads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +48,33 @@ class Family:
 
 
 FAMILIES: Mapping[str, Family] = {
-    "picodet": Family(Task.LAYOUT, "layout.picodet", "PicoDetPredictor", _DETECTOR_OPTIONS),
-    "yolov8": Family(Task.LAYOUT, "layout.yolov8", "YoloV8Predictor", _DETECTOR_OPTIONS),
-    "detr": Family(Task.LAYOUT, "layout.detr", "DetrPredictor", _DETR_OPTIONS),
-    "rt_detr": Family(Task.LAYOUT, "layout.detr", "DetrPredictor", _DETR_OPTIONS),
-    "rt_detr_v2": Family(Task.LAYOUT, "layout.detr", "DetrPredictor", _DETR_OPTIONS),
+    "picodet": Family(Task.LAYOUT, "layout.picodet", "PicoDetPredictor", _DETECTOR),
+    "yolov8": Family(Task.LAYOUT, "layout.yolov8", "YoloV8Predictor", _DETECTOR),
+    "detr": Family(Task.LAYOUT, "layout.detr", "DetrPredictor", _DETR),
+    "rt_detr": Family(Task.LAYOUT, "layout.detr", "DetrPredictor", _DETR),
+    "rt_detr_v2": Family(Task.LAYOUT, "layout.detr", "DetrPredictor", _DETR),
     "pplcnet_orientation": Family(
-        Task.ORIENTATION, "orientation.pplcnet", "OrientationPredictor", _GRAPH_OPTIONS
+        Task.ORIENTATION, "orientation.pplcnet", "OrientationPredictor", _THREADS
     ),
-    "pp_ocrv6": Family(Task.TEXT, "text.ppocr_onnx", "PPOCROnnxPredictor", _GRAPH_OPTIONS),
+    "pp_ocrv6": Family(Task.TEXT, "text.ppocr_onnx", "PPOCROnnxPredictor", _THREADS),
     "pp_ocr": Family(Task.TEXT, "text.ppocr_torch", "PPOCRTorchPredictor"),
     "got_ocr2": Family(
         Task.TEXT,
         "text.got_ocr2",
         "GotOcr2Predictor",
-        _DECODING | {"ocr_mode"},
+        _options(Task.TEXT, but="threads"),
         locates_lines=False,
     ),
-    "slanet": Family(Task.TABLE, "table.slanet", "SLANetPredictor", _GRAPH_OPTIONS),
+    "slanet": Family(Task.TABLE, "table.slanet", "SLANetPredictor", _THREADS),
     "table-transformer": Family(
         Task.TABLE,
         "table.table_transformer",
         "TableTransformerPredictor",
         frozenset({"attention"}),
     ),
-    "pix2struct": Family(Task.FIGURE, "figure.pix2struct", "Pix2StructPredictor", _DECODING),
+    "pix2struct": Family(
+        Task.FIGURE, "figure.pix2struct", "Pix2StructPredictor", _options(Task.FIGURE)
+    ),
 }
 """By model_type; modules are relative to this package."""
 

@@ -6,59 +6,33 @@ Both can be configured from the launchpad. What is set there holds for that run 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, create_model
 
 from deepcompress_dagster.orchestration.run_records import await_dead_runs, hold_run
-from deepcompress_dagster.settings import Settings, load_settings
+from deepcompress_dagster.settings import Settings, launchpad_fields, load_settings
 
 if TYPE_CHECKING:
     from deepcompress_dagster.pipeline.parse import Parser
     from deepcompress_dagster.warehouse.warehouse import Warehouse
 
 
-class GpuResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+_FORM: dict[str, Any] = {
+    name: (kind | None, Field(default=None, description=meaning))
+    for name, (kind, meaning) in launchpad_fields().items()
+}
+"""A field for each setting that a run may set for itself; settings.py says which."""
+
+_Form: Any = create_model("_Form", __base__=dg.ConfigurableResource, **_FORM)
+
+
+class GpuResource(_Form):  # type: ignore[misc]
     """The accelerator: which models run on what, in batches of what size.
 
     What is left empty is as the settings say.
     """
-
-    profile: str | None = Field(default=None, description="embedded or full.")
-    device: str | None = Field(default=None, description="auto, cpu, mps, cuda or cuda:N.")
-    dtype: str | None = Field(default=None, description="auto, float32, bfloat16 or float16.")
-    layout_batch_size: int | None = Field(
-        default=None, description="Pages per batch; 0: by device."
-    )
-    ocr_batch_size: int | None = Field(
-        default=None, description="Text regions per batch; 0: by device."
-    )
-    table_batch_size: int | None = Field(
-        default=None, description="Tables per batch; 0: by device."
-    )
-    figure_batch_size: int | None = Field(
-        default=None, description="Figures per batch; 0: by device."
-    )
-    adaptive: bool | None = Field(
-        default=None, description="Batch sizes by free memory and page count."
-    )
-    attention: str | None = Field(
-        default=None, description="auto, sdpa, eager or flash_attention_2."
-    )
-    ocr_mode: str | None = Field(default=None, description="small, base or large.")
-    max_new_tokens: int | None = Field(
-        default=None, description="Longest text that a model may write for one region, in tokens."
-    )
-    repetition_penalty: float | None = Field(
-        default=None, description="Penalty on repeated tokens; 1 is none."
-    )
-    temperature: float | None = Field(
-        default=None, description="Sampling temperature; 0 decodes greedily."
-    )
-    gpu_memory_fraction: float | None = Field(
-        default=None, description="Share of the accelerator's memory that models may take."
-    )
 
     def applied_to(self, settings: Settings) -> Settings:
         """``settings`` with what the launchpad says on top. Raises SettingsError."""
