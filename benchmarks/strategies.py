@@ -40,7 +40,7 @@ from deepcompress_dagster.pdf.errors import PdfError
 from deepcompress_dagster.pipeline import stages as names
 from deepcompress_dagster.pipeline.batching import Batching
 from deepcompress_dagster.pipeline.commit import Committer
-from deepcompress_dagster.pipeline.model_source import CatalogModels
+from deepcompress_dagster.pipeline.model_source import CatalogModels, Models
 from deepcompress_dagster.pipeline.page import PageFlow
 from deepcompress_dagster.pipeline.page_view import PageOptions
 from deepcompress_dagster.pipeline.stage_calls import PageJob
@@ -114,10 +114,11 @@ class Outcome:
 class Work:
     """One document, its pages to do, and everything that does them."""
 
-    def __init__(self, pdf: Path, folder: Path, pages: int) -> None:
+    def __init__(self, pdf: Path, folder: Path, pages: int, models: Models | None = None) -> None:
+        """Without ``models`` they are the embedded ones, in a cache of this work's own."""
         self.settings = load_settings(data_dir=folder, device="cpu")
         self.cache = ModelCache()
-        self.models = CatalogModels(self.settings, self.cache)
+        self.models = models or CatalogModels(self.settings, self.cache)
         self.batching = Batching(self.settings, "cpu")
         self.pdfs = PdfClient(
             workers=self.batching.render_workers,
@@ -285,7 +286,7 @@ def measure(way: str, pdf: Path, folder: Path, pages: int) -> Outcome:
     work.warehouse.publish(force=True)
     wall = time.monotonic() - started
     first = wall if first != first else first
-    work.pdfs.close()
+    work.pdfs.close()  # the CPU time of the render workers counts once they have ended
     return Outcome(
         way=way,
         pages=len(work.jobs),
