@@ -70,7 +70,7 @@ DESCRIBED = (
         stages=(TEXT, DOCUMENT_PASS),
         upstream=("layouts",),
         models=("orientation", "text"),
-        revision=6,
+        revision=7,
         kinds=_PARSED,
     ),
     Asset(
@@ -79,7 +79,7 @@ DESCRIBED = (
         stages=(RULED_TABLES, TABLES),
         upstream=("layouts",),
         models=("orientation", "text", "table"),
-        revision=6,
+        revision=7,
         kinds=_PARSED,
     ),
     Asset(
@@ -89,7 +89,7 @@ DESCRIBED = (
         stages=(FIGURES,),
         upstream=("layouts",),
         models=("orientation", "text", "figure"),
-        revision=4,
+        revision=5,
         kinds=_PARSED,
     ),
 )

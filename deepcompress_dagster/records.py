@@ -38,6 +38,9 @@ TRUNCATED = "truncated"
 WORDS_LEFT_OUT = "words_left_out"
 """``error_type`` of a page with more words than are kept: what stands behind them is lost."""
 
+SCRIPT_UNREAD = "script_unread"
+"""``error_type`` of a scanned page with lines in a script that nothing installed here reads."""
+
 DRAWINGS_LEFT_OUT = "drawings_left_out"
 """``error_type`` of a page with more vector paths than are looked at."""
 

@@ -182,6 +182,12 @@ class Settings(BaseSettings):
         "large: GOT-OCR2 with markup.",
         json_schema_extra=_about(changes=_READ, launchpad=True, tasks=("text",)),
     )
+    tessdata: AbsolutePath | None = Field(
+        None,
+        description="Folder of Tesseract's language data, for scans in scripts that PP-OCR does not"
+        " read. Empty: the system's.",
+        json_schema_extra=_about(tasks=("text",)),
+    )
     gpu_memory_fraction: float = Field(
         0.9,
         ge=0.1,

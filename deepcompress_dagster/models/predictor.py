@@ -85,11 +85,12 @@ class ReadText:
     """What a text model read: lines in reading order, boxes in pixels of the crop.
 
     ``words`` are the lines' words, with boxes as good as the model knows them; a model that does
-    not know leaves them out.
+    not know leaves them out. ``note`` says what could not be read, why, and what to do.
     """
 
     lines: tuple[TextLine, ...]
     words: tuple[TextLine, ...] = ()
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

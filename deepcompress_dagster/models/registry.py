@@ -56,8 +56,8 @@ FAMILIES: Mapping[str, Family] = {
     "pplcnet_orientation": Family(
         Task.ORIENTATION, "orientation.pplcnet", "OrientationPredictor", _THREADS
     ),
-    "pp_ocrv6": Family(Task.TEXT, "text.ppocr_onnx", "PPOCROnnxPredictor", _THREADS),
-    "pp_ocr": Family(Task.TEXT, "text.ppocr_torch", "PPOCRTorchPredictor"),
+    "pp_ocrv6": Family(Task.TEXT, "text.ppocr_onnx", "PPOCROnnxPredictor", _THREADS | {"tessdata"}),
+    "pp_ocr": Family(Task.TEXT, "text.ppocr_torch", "PPOCRTorchPredictor", frozenset({"tessdata"})),
     "got_ocr2": Family(
         Task.TEXT,
         "text.got_ocr2",

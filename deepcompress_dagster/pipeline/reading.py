@@ -23,7 +23,15 @@ from deepcompress_dagster.pipeline.reading_order import between
 from deepcompress_dagster.pipeline.ruled_tables import ruled_parts
 from deepcompress_dagster.pipeline.stage_calls import TEXT
 from deepcompress_dagster.pipeline.text_layer import assess
-from deepcompress_dagster.records import BBox, Label, Region, TextLine, TextSource, region_id
+from deepcompress_dagster.records import (
+    SCRIPT_UNREAD,
+    BBox,
+    Label,
+    Region,
+    TextLine,
+    TextSource,
+    region_id,
+)
 from deepcompress_dagster.streaming import Flow
 
 MIN_FIGURE_TEXT_SIDE = 40.0
@@ -89,6 +97,7 @@ def _read_page(
     output = yield from page.calls.ask(TEXT, whole.pixels)
     if output is None:
         return list(doubtful)
+    _keep_note(page, output.value)
     known = [line for block in trusted for line in block.lines]
     lines = [
         line
@@ -151,10 +160,16 @@ def _read_regions(page: PageContext, doubtful: Sequence[Block]) -> Flow[list[Blo
     blocks = by_cell
     for block, crop, output in zip(wanted, crops, outputs, strict=True):
         if output is not None:
+            _keep_note(page, output.value)
             lines = tuple(_ocr_lines(output.value, crop))
             block = replace(block, lines=lines, model=output.model)
         blocks.append(block)
     return blocks
+
+
+def _keep_note(page: PageContext, read: ReadText) -> None:
+    if read.note is not None:
+        page.calls.note(TEXT, SCRIPT_UNREAD, read.note)
 
 
 def _ocr_lines(read: ReadText, crop: Crop) -> list[PageLine]:

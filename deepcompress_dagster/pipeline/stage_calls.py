@@ -7,7 +7,7 @@ reference says, or None with the failure on record.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from deepcompress_dagster.models.predictor import (
     CellGrid,
@@ -114,6 +114,12 @@ class StageCalls:
         stage = stages.RECORDED_STAGE.get(failure.stage, failure.stage)
         document_id, number = self.job.document.document_id, self.job.page_number
         self.errors.append(page_error(document_id, number, stage, failure.cause, failure.attempts))
+
+    def note(self, stage: StageRef[Any, Any], error_type: str, message: str) -> None:
+        """Put on the page's record what a stage left out; once for each kind."""
+        if all(error.error_type != error_type for error in self.errors):
+            document_id, number = self.job.document.document_id, self.job.page_number
+            self.errors.append(PageError(document_id, number, stage.name, error_type, message))
 
 
 def page_error(

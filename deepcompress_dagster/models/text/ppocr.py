@@ -6,7 +6,7 @@ PaddleOCR's.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -19,6 +19,7 @@ from deepcompress_dagster.models.shared.planes import IMAGENET_MEAN, IMAGENET_ST
 from deepcompress_dagster.models.text.ctc import DecodedLine, decode
 from deepcompress_dagster.models.text.detection import LineBox, cut_out, find_lines
 from deepcompress_dagster.models.text.rows import reading_order
+from deepcompress_dagster.models.text.second_reader import LineReading, SecondReader, reread
 from deepcompress_dagster.records import TextLine
 
 ENOUGH_SIDE = 960
@@ -82,22 +83,17 @@ class LineNetworks(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """A line as it was read; ``turn`` is 0 for text that runs right, 90 down, 270 up."""
-
-    box: LineBox
-    turn: int
-    line: DecodedLine
-
-
 class PPOCRPredictor:
     """Reads crops of any size: whole pages, regions, single lines."""
 
-    def __init__(self, networks: LineNetworks, *, name: str) -> None:
+    def __init__(
+        self, networks: LineNetworks, *, name: str, second: SecondReader | None = None
+    ) -> None:
+        """``second`` reads the lines of scripts that the networks were not taught."""
         self.name = name
         self.device = networks.device
         self._networks = networks
+        self._second = second
 
     def predict(self, batch: Sequence[Image]) -> list[ReadText]:
         """The lines of each crop in reading order; the lines of all crops are read together.
@@ -107,7 +103,14 @@ class PPOCRPredictor:
         boxes = [self._detect(image) for image in batch]
         pairs = list(zip(batch, boxes, strict=True))
         readings = iter(self._read([(image, box) for image, own in pairs for box in own]))
-        return [_read_text([next(readings) for _ in own], image) for image, own in pairs]
+        return [self._text(image, [next(readings) for _ in own]) for image, own in pairs]
+
+    def _text(self, image: Image, readings: Sequence[LineReading]) -> ReadText:
+        """What an image says, lines in other scripts read once more."""
+        if self._second is None:
+            return _read_text(readings, image)
+        better, note = reread(image, readings, self._second)
+        return replace(_read_text(better, image), note=note)
 
     def _detect(self, image: Image) -> list[LineBox]:
         cancellation.check()
@@ -115,7 +118,7 @@ class PPOCRPredictor:
         found = find_lines(self._networks.probability(_detector_canvas(image, scale)))
         return [box.scaled(1 / scale, -MARGIN, -MARGIN) for box in found]
 
-    def _read(self, lines: Sequence[tuple[Image, LineBox]]) -> list[_Reading]:
+    def _read(self, lines: Sequence[tuple[Image, LineBox]]) -> list[LineReading]:
         """One reading per line; a tall box is read in every direction, the surest one is kept."""
         attempts = [
             (i, box, turn, _turned(cut_out(image, box), turn))
@@ -123,11 +126,11 @@ class PPOCRPredictor:
             for turn in _directions(box)
         ]
         decoded = self._recognise([pixels for *_, pixels in attempts])
-        best: list[_Reading | None] = [None] * len(lines)
+        best: list[LineReading | None] = [None] * len(lines)
         for (i, box, turn, _), line in zip(attempts, decoded, strict=True):
             known = best[i]
             if known is None or line.confidence > known.line.confidence:
-                best[i] = _Reading(box, turn, line)
+                best[i] = LineReading(box, turn, line)
         return [reading for reading in best if reading is not None]
 
     def _recognise(self, images: Sequence[Image]) -> list[DecodedLine]:
@@ -216,7 +219,7 @@ def _line_canvas(image: Image, width: int, padded: int, *, blue_first: bool) -> 
     return canvas
 
 
-def _read_text(readings: Sequence[_Reading], image: Image) -> ReadText:
+def _read_text(readings: Sequence[LineReading], image: Image) -> ReadText:
     height, width = image.shape[:2]
     kept = _in_order([r for r in readings if r.line.confidence >= LEAST_CONFIDENCE])
 
@@ -233,7 +236,7 @@ def _read_text(readings: Sequence[_Reading], image: Image) -> ReadText:
     )
 
 
-def _in_order(readings: Sequence[_Reading]) -> list[_Reading]:
+def _in_order(readings: Sequence[LineReading]) -> list[LineReading]:
     """Readings in the order that the direction of most of the text implies."""
     letters: dict[int, int] = {0: 0}
     for reading in readings:

@@ -8,6 +8,7 @@ from deepcompress_dagster.models.onnx_graph import Floats, OnnxGraph
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.models.text.ctc import first_steps
 from deepcompress_dagster.models.text.ppocr import PPOCRPredictor, Spelled
+from deepcompress_dagster.models.text.tesseract import TesseractReader
 
 DETECTOR, RECOGNISER = "det.onnx", "rec.onnx"
 
@@ -39,12 +40,18 @@ class PPOCROnnxPredictor(PPOCRPredictor):
     """Reads crops with the graphs of a folder."""
 
     @classmethod
-    def from_folder(cls, folder: Path, *, threads: int = 1) -> "PPOCROnnxPredictor":
-        """The predictor of a folder. Raises ModelError when it holds no such pair of graphs."""
+    def from_folder(
+        cls, folder: Path, *, threads: int = 1, tessdata: Path | None = None
+    ) -> "PPOCROnnxPredictor":
+        """The predictor of a folder. Raises ModelError when it holds no such pair of graphs.
+
+        ``tessdata`` holds the language data for other scripts; None is where systems keep them.
+        """
         detector, recogniser = (
             OnnxGraph(folder / name, threads) for name in (DETECTOR, RECOGNISER)
         )
-        return cls(OnnxNetworks(detector, recogniser), name=folder.name)
+        networks = OnnxNetworks(detector, recogniser)
+        return cls(networks, name=folder.name, second=TesseractReader(tessdata))
 
 
 def _spelled(probabilities: Floats) -> Spelled:

@@ -19,6 +19,8 @@ from deepcompress_dagster.models.onnx_graph import Array, Floats
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.models.text.ctc import first_steps
 from deepcompress_dagster.models.text.ppocr import PPOCRPredictor, Spelled
+from deepcompress_dagster.models.text.second_reader import SecondReader
+from deepcompress_dagster.models.text.tesseract import TesseractReader
 from deepcompress_dagster.models.weights import pretrained
 from deepcompress_dagster.models.weights.store import LINE_READER
 from deepcompress_dagster.settings import Attention
@@ -75,14 +77,21 @@ class TorchNetworks:
 class PPOCRTorchPredictor(PPOCRPredictor):
     """Reads crops with two checkpoints of transformers."""
 
-    def __init__(self, networks: TorchNetworks, *, name: str) -> None:
-        super().__init__(networks, name=name)
+    def __init__(
+        self, networks: TorchNetworks, *, name: str, second: SecondReader | None = None
+    ) -> None:
+        super().__init__(networks, name=name, second=second)
         # Named here as well, so that the cache finds the weights that it accounts for.
         self._modules = [networks._detector, networks._recogniser]
 
     @classmethod
-    def from_folder(cls, folder: Path, device: str, dtype: str) -> "PPOCRTorchPredictor":
-        """The predictor of a folder. Raises ModelError when it does not hold the two."""
+    def from_folder(
+        cls, folder: Path, device: str, dtype: str, *, tessdata: Path | None = None
+    ) -> "PPOCRTorchPredictor":
+        """The predictor of a folder. Raises ModelError when it does not hold the two.
+
+        ``tessdata`` holds the language data for other scripts; None is where systems keep them.
+        """
 
         def load(part: str, auto: Any) -> nn.Module:
             config = pretrained.load_config(folder / part)
@@ -99,7 +108,7 @@ class PPOCRTorchPredictor(PPOCRPredictor):
             device=device,
             blue_first=processing.get("image_processor_type", "").startswith(_BLUE_FIRST),
         )
-        return cls(networks, name=folder.name)
+        return cls(networks, name=folder.name, second=TesseractReader(tessdata))
 
 
 def _logits(recogniser: Any, pixels: Tensor) -> Tensor:
