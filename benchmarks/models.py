@@ -1,6 +1,6 @@
 """The embedded models side by side, on a folder of documents with ground truth.
 
-    python -m benchmarks.models CORPUS [layout|tables|orientation|judge|text|figures ...]
+    python -m benchmarks.models CORPUS [layout|tables|orientation|text-layer|text|figures ...]
 
 CORPUS is what benchmarks/quality.py takes; layout, tables and text need the packages of its
 ``requirements.txt``. Prints one markdown table or more for each comparison, all of them by default.
@@ -34,7 +34,7 @@ from deepcompress_dagster.models.catalog import (
     checkpoint_for,
     spec_for,
 )
-from deepcompress_dagster.models.predictor import Image, Predictor
+from deepcompress_dagster.models.predictor import Predictor
 from deepcompress_dagster.pdf.client import PdfClient
 from deepcompress_dagster.pdf.messages import PageContent
 from deepcompress_dagster.pdf.worker import handlers
@@ -46,10 +46,10 @@ from deepcompress_dagster.pipeline.layout import (
     page_sized,
     postprocess_layout,
 )
-from deepcompress_dagster.pipeline.lines import assign, in_rows, layer_lines
-from deepcompress_dagster.pipeline.page_rotation import PageRotation
-from deepcompress_dagster.pipeline.page_view import PageView
+from deepcompress_dagster.pipeline.lines import assign, in_rows
+from deepcompress_dagster.pipeline.page_view import PageView, upright_view
 from deepcompress_dagster.pipeline.parse import Parser
+from deepcompress_dagster.pipeline.table_choice import best_grid
 from deepcompress_dagster.pipeline.tables import Grid
 from deepcompress_dagster.pipeline.text_layer import InkMap, TextLayerQuality, assess
 from deepcompress_dagster.records import (
@@ -142,7 +142,7 @@ class Corpus:
             image_path=None,
             jpeg_quality=80,
         ) as rendered:
-            return _view(rendered.content, rendered.pixels.copy())
+            return upright_view(rendered.content, rendered.pixels.copy(), turn=0)
 
     @cached_property
     def scorer(self) -> ModuleType:
@@ -153,14 +153,6 @@ class Corpus:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
-
-
-def _view(content: PageContent, pixels: Image) -> PageView:
-    scale = content.dpi / 72
-    ink = InkMap(pixels, scale)
-    words = content.words if assess(content.words, _whole(content), ink).readable else ()
-    rotation = PageRotation(content.width, content.height)
-    return PageView(content, rotation, pixels, scale, tuple(layer_lines(words)), ink)
 
 
 def _whole(content: PageContent) -> BBox:
@@ -401,9 +393,9 @@ def _grids(
     view = corpus.page(record, number)
     block = _table_block(view, number, box)
     default = named_default(corpus.settings, Task.TABLE)
-    chosen = f"the sounder of {FINDER} and {default}"
+    chosen = f"the better of {FINDER} and {default}"
     with clock.of(FINDER, chosen):
-        (found,) = handlers.find_tables(corpus.pdf(record), None, number, [block.bbox])
+        (found,) = handlers.find_tables(corpus.pdf(record), (), number, [block.bbox])
         ruled = tables.ruled_grid(found, block.lines) if found else None
     certain = ruled is not None and tables.is_certain(ruled, block.lines)
     grids: dict[str, Grid | None] = {}
@@ -414,7 +406,8 @@ def _grids(
             crop = view.crop(block.bbox)
             (seen,) = model.predict([crop.pixels])
             grids[name] = tables.trimmed(tables.modelled_grid(seen, name, block, crop.placed))
-    choice = ruled if certain else tables.sounder(ruled, grids[default], block.lines)
+    readings = [grid for grid in (ruled, grids[default]) if grid is not None]
+    choice = best_grid(readings, block.lines, certain=certain)
     return {**grids, FINDER: ruled, chosen: choice}
 
 
@@ -480,16 +473,16 @@ def _turned(answers: Sequence[tuple[int, int, float]], threshold: float) -> list
     ]
 
 
-# The judgement of the text layer
+# The quality of the text layer
 
 MIN_LETTERS = 40
-"""Characters of a block, at least: of less the judgement says little, and little is lost."""
+"""Characters of a block, at least: of less the measure says little, and little is lost."""
 
 LOST_SHARE = 0.6
 PAGES_JUDGED = 3
 
 
-def compare_judgement(corpus: Corpus) -> str:
+def compare_text_layer(corpus: Corpus) -> str:
     """Blocks of born-digital pages as they are and spoiled, and scans as they are."""
     verdicts: dict[tuple[str, str], list[TextLayerQuality]] = defaultdict(list)
     for record in corpus.records("born-digital"):
@@ -698,7 +691,7 @@ COMPARISONS: Mapping[str, Callable[[Corpus], str]] = {
     "layout": compare_layout,
     "tables": compare_tables,
     "orientation": compare_orientation,
-    "judge": compare_judgement,
+    "text-layer": compare_text_layer,
     "text": compare_text,
     "figures": compare_figures,
 }

@@ -37,7 +37,7 @@ MIN_SIDE = 36.0
 
 SOFT, HARD = 24, 48
 """Neighbouring pixels (of 255) that differ by less than the first are a soft change, by the second
-and more an edge; the second is what the text layer's judgement calls ink."""
+and more an edge; the second is what the assessment of the text layer calls ink."""
 
 PHOTO_SOFT, GRAIN = 0.4, 0.8
 """Photographs have soft changes at .42 to .76 of their pixels; charts and diagrams at most at .25,

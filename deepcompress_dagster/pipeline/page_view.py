@@ -99,8 +99,13 @@ def see_page(rendered: RenderedPage, calls: StageCalls) -> Flow[PageView]:
     if turn is None:
         output = yield from calls.ask(ORIENTATION, rendered.pixels)
         turn = _turn(output.value) if output else 0
+    return upright_view(content, rendered.pixels, turn)
+
+
+def upright_view(content: PageContent, displayed: Image, turn: int) -> PageView:
+    """A page whose text is turned clockwise by ``turn`` degrees on the ``displayed`` pixels."""
     rotation = PageRotation(content.width, content.height, turn)
-    pixels = rotation.upright_pixels(rendered.pixels)
+    pixels = rotation.upright_pixels(displayed)
     scale = content.dpi / 72
     ink = InkMap(pixels, scale)
     words = without_covered(rotation.upright_words(content.words), ink)

@@ -28,8 +28,8 @@ def rows(printed):
     return {line[0]: line[1:] for line in lines[2:]}
 
 
-def test_the_judgement_accepts_a_text_layer_and_rejects_a_spoiled_one(corpus, capsys):
-    models.main([str(corpus), "judge"])
+def test_a_text_layer_is_accepted_and_a_spoiled_one_rejected(corpus, capsys):
+    models.main([str(corpus), "text-layer"])
     found = rows(capsys.readouterr().out)
     n, wanted, usable, unusable, _ = found["blocks, as they are"]
     assert (int(n) > 0, wanted, usable, unusable) == (True, "usable", n, "0")
