@@ -60,7 +60,7 @@ DESCRIBED = (
         stages=(ORIENTATION, LAYOUT),
         upstream=("pages",),
         models=("orientation", "layout"),
-        revision=4,
+        revision=5,
         kinds=_PARSED,
     ),
     Asset(
@@ -70,7 +70,7 @@ DESCRIBED = (
         stages=(TEXT, DOCUMENT_PASS),
         upstream=("layouts",),
         models=("orientation", "text"),
-        revision=7,
+        revision=8,
         kinds=_PARSED,
     ),
     Asset(

@@ -20,6 +20,8 @@ COLOURS = {
     Label.LIST_ITEM: "#0073b3",
     Label.PAGE_FOOTER: "#808080",
     Label.PAGE_HEADER: "#808080",
+    Label.LINE_NUMBERS: "#808080",
+    Label.WATERMARK: "#808080",
     Label.PICTURE: "#c20056",
     Label.SECTION_HEADER: "#cc0000",
     Label.TABLE: "#007a33",

@@ -16,11 +16,15 @@ from typing import NamedTuple
 
 
 class Label(StrEnum):
-    """The eleven region classes of DocLayNet (Pfitzmann et al., 2022)."""
+    """The eleven region classes of DocLayNet (Pfitzmann et al., 2022), and two of our own.
+
+    No layout model gives ``watermark`` and ``line_numbers``: the text layer shows them.
+    """
 
     CAPTION = "caption"
     FOOTNOTE = "footnote"
     FORMULA = "formula"
+    LINE_NUMBERS = "line_numbers"
     LIST_ITEM = "list_item"
     PAGE_FOOTER = "page_footer"
     PAGE_HEADER = "page_header"
@@ -29,6 +33,11 @@ class Label(StrEnum):
     TABLE = "table"
     TEXT = "text"
     TITLE = "title"
+    WATERMARK = "watermark"
+
+
+FURNITURE = (Label.PAGE_HEADER, Label.PAGE_FOOTER, Label.WATERMARK, Label.LINE_NUMBERS)
+"""Labels of what stands on a page and is no part of the text that runs over it."""
 
 
 TRUNCATED = "truncated"

@@ -14,7 +14,14 @@ from deepcompress_dagster.pipeline.headings import (
     with_headings,
 )
 from deepcompress_dagster.pipeline.joining import HYPHENS
-from deepcompress_dagster.records import BlockUpdate, Join, Label, OutlineBlock, OutlineEntry
+from deepcompress_dagster.records import (
+    FURNITURE,
+    BlockUpdate,
+    Join,
+    Label,
+    OutlineBlock,
+    OutlineEntry,
+)
 
 MARGIN_SHARE = 0.12
 """Running headers and footers stand in the outer eighth of the page."""
@@ -31,8 +38,7 @@ NOTES_BEGIN = 0.4
 UPENDED_TEXT = 8
 """Characters of a block that is higher than wide from which it stands on end."""
 
-_FURNITURE = (Label.PAGE_HEADER, Label.PAGE_FOOTER)
-_ASIDE = (*_FURNITURE, Label.CAPTION, Label.FOOTNOTE)
+_ASIDE = (*FURNITURE, Label.CAPTION, Label.FOOTNOTE)
 _NOTE_MARK = re.compile(
     r"^\s*(?:\d{1,3}(?!\d)|[*\u2217\u2020\u2021\u00a7]|[\u00b9\u00b2\u00b3\u2070-\u2079ᵃ-ᶻ]+)[.)]?\s*\S"
 )
@@ -77,7 +83,7 @@ def _with_furniture(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock]:
         place = _margin(block)
         repeats = place is not None and len(pages[place, _normalised(block.head)]) >= MIN_REPEATS
         numbers = place is not None and _PAGE_NUMBER.match(block.head) and not block.bold
-        if place is not None and block.label not in _FURNITURE and (repeats or numbers):
+        if place is not None and block.label not in FURNITURE and (repeats or numbers):
             block = replace(block, label=place)
         relabelled.append(block)
     return relabelled
@@ -140,7 +146,7 @@ def _is_lowest(block: OutlineBlock, page: Sequence[OutlineBlock], body_size: flo
         other.bbox.y0 >= block.bbox.y1
         and other.bbox.x0 < block.bbox.x1
         and other.bbox.x1 > block.bbox.x0
-        and other.label not in (*_FURNITURE, Label.FOOTNOTE)
+        and other.label not in (*FURNITURE, Label.FOOTNOTE)
         and not _is_small(other, body_size)
         for other in page
     )

@@ -10,6 +10,7 @@ from deepcompress_dagster.pipeline.captions import with_captions
 from deepcompress_dagster.pipeline.code import CODE_LABELS, join_code, split_code
 from deepcompress_dagster.pipeline.lines import PageLine, assign, cluster, in_rows, join_lines
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
+from deepcompress_dagster.pipeline.prose import is_prose
 from deepcompress_dagster.pipeline.reading_order import reading_order
 from deepcompress_dagster.pipeline.ruled_tables import RuledGrid, ruled_parts, whole_tables
 from deepcompress_dagster.records import BBox, Label, Region, region_id, union
@@ -145,6 +146,18 @@ def _with_whole_tables(areas: Sequence[Area], grids: Sequence[RuledGrid]) -> lis
 def _ruled_parts(areas: Sequence[Area], grids: Sequence[RuledGrid]) -> list[tuple[int, BBox]]:
     tables = ((i, area.bbox) for i, area in enumerate(areas) if area.label is Label.TABLE)
     return ruled_parts(tables, grids)
+
+
+def without_prose_tables(
+    areas: Sequence[Area], lines: Sequence[PageLine], rules: Sequence[BBox]
+) -> list[Area]:
+    """Areas without tables that are text, see prose.py: their lines find other areas."""
+    return [
+        area
+        for area in areas
+        if area.label is not Label.TABLE
+        or not is_prose([o for o in lines if o.bbox.coverage(area.bbox) > 0.5], rules)
+    ]
 
 
 def _with_code(areas: Sequence[Area]) -> list[Area]:

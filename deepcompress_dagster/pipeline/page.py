@@ -26,9 +26,10 @@ from deepcompress_dagster.pipeline.layout import (
     ordered_regions,
     page_sized,
     postprocess_layout,
+    without_prose_tables,
 )
 from deepcompress_dagster.pipeline.page_view import PageContext, PageOptions, PageView, see_page
-from deepcompress_dagster.pipeline.reading import read_blocks
+from deepcompress_dagster.pipeline.reading import aside_regions, read_blocks
 from deepcompress_dagster.pipeline.stage_calls import LAYOUT, RENDER, PageJob, StageCalls
 from deepcompress_dagster.pipeline.table_reading import read_tables
 from deepcompress_dagster.records import (
@@ -116,8 +117,10 @@ class PageFlow:
         if output is not None:
             moved = [replace(found, bbox=found.bbox.shifted(*offset)) for found in output.value]
             areas = detected_areas(moved, view.scale, size, output.model)
+        areas = without_prose_tables(areas, view.lines, view.rules)
         areas = postprocess_layout(areas, view.lines, size, view.grids)
-        return ordered_regions(areas, self._job.page_number, view.rotation)
+        regions = ordered_regions(areas, self._job.page_number, view.rotation)
+        return [*regions, *aside_regions(view, self._job.page_number, len(regions))]
 
     def _result(self, page: Page) -> PageResult:
         rows, plan, errors = self._rows, self._plan, self._calls.errors

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from deepcompress_dagster.models.predictor import Image, Orientation
 from deepcompress_dagster.pdf.client import RenderedPage
 from deepcompress_dagster.pdf.messages import PageContent
+from deepcompress_dagster.pipeline.asides import Aside, set_aside
 from deepcompress_dagster.pipeline.figures import crop
 from deepcompress_dagster.pipeline.lines import PageLine, layer_lines
 from deepcompress_dagster.pipeline.page_rotation import PageRotation, turn_of_words
@@ -40,8 +41,10 @@ class Crop:
 
 @dataclass(frozen=True)
 class PageView:
-    """The page seen upright: pixels, ``scale`` pixels a point, the lines of its text layer, and the
-    grids of rules around them."""
+    """The page seen upright: pixels, ``scale`` pixels a point, and the lines of its text layer.
+
+    ``grids`` are those of the rules around them; ``asides`` are lines that are no part of the flow.
+    """
 
     content: PageContent
     rotation: PageRotation
@@ -49,6 +52,7 @@ class PageView:
     scale: float
     lines: tuple[PageLine, ...]
     grids: tuple[RuledGrid, ...]
+    asides: tuple[Aside, ...]
     ink: InkMap
 
     @property
@@ -111,9 +115,10 @@ def upright_view(content: PageContent, displayed: Image, turn: int) -> PageView:
     words = without_covered(rotation.upright_words(content.words), ink)
     page = BBox(0, 0, *rotation.upright_size)
     trusted = assess(words, page, ink).readable
-    lines = tuple(layer_lines(words)) if trusted else ()
+    lines, asides = set_aside(layer_lines(words) if trusted else (), page.height)
     cells = [[rotation.upright(cell) for cell in grid] for grid in content.ruled_grids]
-    return PageView(content, rotation, pixels, scale, lines, with_words(cells, lines), ink)
+    grids = with_words(cells, lines)
+    return PageView(content, rotation, pixels, scale, tuple(lines), grids, tuple(asides), ink)
 
 
 def _turn(seen: Orientation) -> int:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import islice
 
 from deepcompress_dagster.models.predictor import ReadText
+from deepcompress_dagster.pipeline.asides import MODEL
 from deepcompress_dagster.pipeline.blocks import Block
 from deepcompress_dagster.pipeline.layout import grown_areas, shows_a_document
 from deepcompress_dagster.pipeline.lines import (
@@ -47,6 +48,9 @@ def read_blocks(page: PageContext, regions: Sequence[Region]) -> Flow[list[Block
     Lines are assigned here for stored and for new regions alike, so that both read the same.
     """
     view = page.view
+    beside = [block for region in regions if (block := _aside_block(view, region)) is not None]
+    apart = {block.region.region_id for block in beside}
+    regions = [region for region in regions if region.region_id not in apart]
     boxes = [view.rotation.upright(region.bbox) for region in regions]
     tables = ((i, box) for i, box in enumerate(boxes) if regions[i].label is Label.TABLE)
     owned, _ = assign(view.lines, boxes, ruled_parts(tables, view.grids))
@@ -54,14 +58,33 @@ def read_blocks(page: PageContext, regions: Sequence[Region]) -> Flow[list[Block
         Block(region, box, tuple(in_rows(lines)), TextSource.TEXT_LAYER)
         for region, box, lines in zip(regions, boxes, owned, strict=True)
     ]
-    doubtful = [block for block in blocks if _needs_ocr(page, block, blocks)]
+    doubtful = [block for block in blocks if _needs_ocr(page, block, [*blocks, *beside])]
     trusted = [block for block in blocks if block not in doubtful]
     by_region = blocks and not page.options.locates_lines
     if not by_region and _reads_whole_page(view, trusted, doubtful):
         read = yield from _read_page(page, doubtful, trusted)
     else:
         read = yield from _read_regions(page, doubtful)
-    return sorted([*trusted, *read], key=lambda block: block.region.reading_order)
+    return sorted([*trusted, *read, *beside], key=lambda block: block.region.reading_order)
+
+
+def aside_regions(view: PageView, page_number: int, n_before: int) -> list[Region]:
+    """Regions of what stands apart from the flow; in reading order after ``n_before`` others."""
+    boxes = [view.rotation.displayed(aside.bbox) for aside in view.asides]
+    return [
+        Region(
+            page_number, region_id(page_number, box), aside.label, box, 0.0, n_before + place, MODEL
+        )
+        for place, (aside, box) in enumerate(zip(view.asides, boxes, strict=True), start=1)
+    ]
+
+
+def _aside_block(view: PageView, region: Region) -> Block | None:
+    """The block of a region of what stands apart; None for any other."""
+    for own, aside in zip(aside_regions(view, region.page_number, 0), view.asides, strict=True):
+        if (own.region_id, own.label) == (region.region_id, region.label):
+            return Block(region, aside.bbox, tuple(in_rows(aside.lines)), TextSource.TEXT_LAYER)
+    return None
 
 
 def _needs_ocr(page: PageContext, block: Block, blocks: Sequence[Block]) -> bool:

@@ -96,20 +96,39 @@ def text_grid(lines: Sequence[PageLine], rules: Sequence[BBox] = ()) -> Grid | N
 
     ``rules`` are the horizontal rules of the page; boxes are upright points.
     """
-    rows = [phrases(words) for words in word_rows(lines)]
-    if len(rows) < 2:
+    found = _table_of([phrases(words) for words in word_rows(lines)])
+    if found is None:
         return None
-    frame = union(phrase.bbox for row in rows for phrase in row)
-    gutters = _gutters(rows, frame)
-    if not gutters:
-        return None
-    edges = _left_edges(rows)
-    rows = [_split_at(row, gutters, edges) for row in rows]
-    table = _Columns(gutters, frame, rows)
-    texts = [table.cells(row) for row in rows]
-    texts = _with_spanning_headings(texts, table, rules)
-    grid = _grid(_records(texts, table, rules), table)
+    texts = _with_spanning_headings(found.texts, found.columns, rules)
+    grid = _grid(_records(texts, found.columns, rules), found.columns)
     return replace(grid, cells=fill(grid.cells, lines))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Rows of text in columns: what each column holds, and how many rows run through it all."""
+
+    columns: list[list[list[Phrase]]]
+    running: int
+    """Rows of one phrase that lies over several columns."""
+
+
+def split_columns(rows: Sequence[Sequence[Phrase]]) -> Columns:
+    """The columns of rows of phrases; one where there are no gaps.
+
+    What lies over several columns is in the first of them.
+    """
+    table = _table_of(rows)
+    if table is None:
+        return Columns([[list(row) for row in rows]], 0)
+    columns: list[list[list[Phrase]]] = [[] for _ in range(table.columns.count)]
+    for cells in table.texts:
+        for (first, _), own in cells.items():
+            columns[first].append(own)
+    running = sum(
+        len(cells) == 1 and any(first < last for first, last in cells) for cells in table.texts
+    )
+    return Columns(columns, running)
 
 
 # Columns
@@ -303,6 +322,27 @@ class _Columns:
 
 def _overlap(first: Span, second: Span) -> bool:
     return first[0] <= second[1] and second[0] <= first[1]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Rows of text by the columns that their phrases cover."""
+
+    columns: _Columns
+    texts: list[Cells]
+
+
+def _table_of(rows: Sequence[Sequence[Phrase]]) -> _Table | None:
+    if len(rows) < 2:
+        return None
+    frame = union(phrase.bbox for row in rows for phrase in row)
+    gutters = _gutters(rows, frame)
+    if not gutters:
+        return None
+    edges = _left_edges(rows)
+    rows = [_split_at(row, gutters, edges) for row in rows]
+    columns = _Columns(gutters, frame, rows)
+    return _Table(columns, [columns.cells(row) for row in rows])
 
 
 # Headings over several columns

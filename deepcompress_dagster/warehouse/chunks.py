@@ -8,6 +8,8 @@ or 2. A table is a passage of its own, or several, each with its header; a block
 passage is cut between sentences.
 """
 
+from deepcompress_dagster.warehouse.sql import IN_FLOW
+
 SIZE = 400
 OVERLAP = 50
 """Tokens: passages of 200 to 500 tokens are what sentence embeddings are made for."""
@@ -55,7 +57,7 @@ WITH rows AS (
         y1, CASE WHEN label IN ('title', 'section_header')
             THEN least(6, coalesce(heading_level, CASE label WHEN 'title' THEN 1 ELSE 2 END)) END
             AS level, join_previous
-    FROM main.text WHERE label NOT IN ('page_header', 'page_footer') AND trim(content) <> ''
+    FROM main.text WHERE {IN_FLOW} AND trim(content) <> ''
     UNION ALL BY NAME
     SELECT document_id, page_number, reading_order, region_id, 'table' AS kind,
         concat_ws(chr(10) || chr(10), caption, markdown) AS content, x0, y0, x1, y1

@@ -226,7 +226,11 @@ LAYOUTS = Table(
     _REGION_KEY,
     (
         *_REGION,
-        Column("label", "VARCHAR", "Class of the region, one of the eleven of DocLayNet."),
+        Column(
+            "label",
+            "VARCHAR",
+            "Class of the region: one of the eleven of DocLayNet, watermark or line_numbers.",
+        ),
         *_BOX,
         Column("score", "DOUBLE", "Confidence of the layout model, 0 to 1."),
         _ORDER,

@@ -5,12 +5,15 @@ from typing import Any, TypeAlias
 
 import duckdb
 
-from deepcompress_dagster.records import HARMLESS
+from deepcompress_dagster.records import FURNITURE, HARMLESS
 
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 COSTS_CONTENT = f"error_type NOT IN ({', '.join(map(repr, HARMLESS))})"
 """Predicate of ``errors``: rows that make their page partial."""
+
+IN_FLOW = f"label NOT IN ({', '.join(repr(label.value) for label in FURNITURE)})"
+"""Predicate of ``text``: rows that are part of the text that runs over the pages."""
 
 
 def first_row(

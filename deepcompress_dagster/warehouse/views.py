@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from deepcompress_dagster.asset_graph import ASSETS, EDGES
 from deepcompress_dagster.warehouse.chunks import CHUNKS_MACRO, chunks_sql
 from deepcompress_dagster.warehouse.full_text import SEARCH_MACRO
+from deepcompress_dagster.warehouse.sql import IN_FLOW
 
 
 @dataclass(frozen=True)
@@ -316,7 +317,7 @@ WITH captions AS (
 ), body AS (
     SELECT t.* FROM main.text t
     LEFT JOIN captions c ON c.document_id = t.document_id AND c.page_number = t.page_number
-    WHERE t.label NOT IN ('page_header', 'page_footer') AND trim(t.content) <> ''
+    WHERE t.{IN_FLOW} AND trim(t.content) <> ''
     AND CASE WHEN t.label = 'caption' AND c.captions IS NOT NULL
         THEN NOT contains(c.captions, {_one_line("t.content")}) ELSE true END
 ), flow AS (
