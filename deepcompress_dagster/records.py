@@ -383,12 +383,14 @@ class Table:
 class ChartData:
     """The numbers behind a chart: column names, and rows of equal length.
 
+    ``confidence`` is None where the model that read them tells none.
     No columns at all mean that a model's answer could not be read as a table; the one value of the
     one row is that answer.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

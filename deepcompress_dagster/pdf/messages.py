@@ -6,7 +6,7 @@ Coordinates are points of the page as displayed, see records.py.
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from deepcompress_dagster.records import (
     Annotation,
@@ -78,6 +78,23 @@ class RenderRequest:
     """Whether annotations tell who made them."""
 
 
+Point: TypeAlias = tuple[float, float]
+"""Across and down, points as displayed."""
+
+
+class Drawing(NamedTuple):
+    """One vector path, in points as displayed. Colours are sRGB, 0xRRGGBB, None where unpainted."""
+
+    bbox: BBox
+    fill: int | None = None
+    stroke: int | None = None
+    rects: tuple[BBox, ...] = ()
+    """Its rectangles along the axes."""
+    lines: tuple[tuple[Point, ...], ...] = ()
+    """Its chains of straight segments."""
+    is_curved: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class PageContent:
     """Everything about one rendered page except its pixels."""
@@ -95,8 +112,7 @@ class PageContent:
     words: tuple[Word, ...] = ()
     hidden_text_share: float = 0.0
     """Share of the characters that are drawn invisibly; near 1 for the OCR layer of a scan."""
-    drawings: tuple[BBox, ...] = ()
-    """Boxes of the vector paths."""
+    drawings: tuple[Drawing, ...] = ()
     rulings: tuple[BBox, ...] = ()
     """Straight strokes and thin filled rectangles along an axis."""
     ruled_grids: tuple[tuple[BBox, ...], ...] = ()
@@ -113,7 +129,7 @@ class PageContent:
         state = {item.name: getattr(self, item.name) for item in fields(self)}
         state["words"] = [_word_row(word) for word in self.words]
         state["ruled_grids"] = [[tuple(cell) for cell in grid] for grid in self.ruled_grids]
-        state["drawings"] = [tuple(box) for box in self.drawings]
+        state["drawings"] = [tuple(drawing) for drawing in self.drawings]
         state["rulings"] = [tuple(box) for box in self.rulings]
         return _page_content, (state,)
 
@@ -136,12 +152,17 @@ def _word_row(word: Word) -> tuple[Any, ...]:
     )
 
 
+def _drawing(row: tuple[Any, ...]) -> Drawing:
+    bbox, fill, stroke, rects, *rest = row
+    return Drawing(BBox(*bbox), fill, stroke, tuple(BBox(*rect) for rect in rects), *rest)
+
+
 def _page_content(state: dict[str, Any]) -> PageContent:
     state["words"] = tuple(Word(BBox(*row[:4]), *row[4:]) for row in state["words"])
     state["ruled_grids"] = tuple(
         tuple(BBox(*cell) for cell in grid) for grid in state["ruled_grids"]
     )
-    state["drawings"] = tuple(BBox(*row) for row in state["drawings"])
+    state["drawings"] = tuple(_drawing(row) for row in state["drawings"])
     state["rulings"] = tuple(BBox(*row) for row in state["rulings"])
     return PageContent(**state)
 

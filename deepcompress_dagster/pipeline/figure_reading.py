@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from deepcompress_dagster.models.predictor import FigureContent
 from deepcompress_dagster.pipeline.blocks import Block
+from deepcompress_dagster.pipeline.chart_axes import AROUND, Chart
 from deepcompress_dagster.pipeline.figures import FigureJob
-from deepcompress_dagster.pipeline.page_view import PageContext
+from deepcompress_dagster.pipeline.page_view import PageContext, PageView
 from deepcompress_dagster.pipeline.stage_calls import FIGURES, ModelOutput
 from deepcompress_dagster.records import BBox, Figure, Label
 from deepcompress_dagster.streaming import Flow
@@ -34,12 +35,29 @@ def _figure_job(page: PageContext, block: Block) -> FigureJob:
         quality=page.options.jpeg_quality,
         bbox=block.bbox,
         lines=block.lines,
-        vector_paths=_count_inside(page.view.content.drawings, region.bbox),
+        vector_paths=sum(
+            region.bbox.contains_point(*drawing.bbox.center)
+            for drawing in page.view.content.drawings
+        ),
+        chart=_chart(page.view, block.bbox),
     )
 
 
-def _count_inside(boxes: Sequence[BBox], region: BBox) -> int:
-    return sum(region.contains_point(*box.center) for box in boxes)
+def _chart(view: PageView, bbox: BBox) -> Chart | None:
+    """What is drawn and written in and around a figure; boxes of a turned page are not upright."""
+    if view.rotation.turn:
+        return None
+    around = bbox.expanded(AROUND)
+    return Chart(
+        bbox,
+        tuple(d for d in view.content.drawings if around.contains_point(*d.bbox.center)),
+        tuple(
+            word
+            for line in view.lines
+            for word in line.words
+            if around.contains_point(*word.bbox.center)
+        ),
+    )
 
 
 def _figure_row(

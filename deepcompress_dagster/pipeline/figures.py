@@ -13,7 +13,6 @@ benchmarks.models CORPUS figures`` prints the table.
 """
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,10 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from deepcompress_dagster.models.predictor import FigureContent, Image
+from deepcompress_dagster.pipeline.chart_axes import Chart
+from deepcompress_dagster.pipeline.charts import chart_data
 from deepcompress_dagster.pipeline.lines import PageLine
+from deepcompress_dagster.pipeline.numbers import plain_number
 from deepcompress_dagster.records import BBox, FigureKind, Word
 
 AxisTick: TypeAlias = tuple[float, float]
@@ -84,17 +86,13 @@ DIAGRAM_NUMBERS = 0.15
 DIAGRAM_TEXT = 0.35
 """Share of text in a diagram, at most; forms have more."""
 
-_NUMBER = re.compile(r"[($€£¥+]*([-−–]?)((?!0)\d{1,3}(?:[.,]\d{3})+|\d+)((?:[.,]\d+)?)[%)]*")
-"""Sign, whole part with or without thousands, decimals. Which separator is which differs by
-country; before three digits it is one of thousands."""
-
 
 @dataclass(frozen=True)
 class FigureJob:
     """One figure to save and to classify.
 
     ``bbox`` and the ``lines`` of text inside it are in upright points; ``vector_paths`` are those
-    inside it.
+    inside it. ``chart`` is what is drawn and written there, None on a turned page.
     """
 
     crop: Image
@@ -103,6 +101,7 @@ class FigureJob:
     bbox: BBox
     lines: tuple[PageLine, ...]
     vector_paths: int
+    chart: Chart | None = None
 
     @property
     def words(self) -> list[Word]:
@@ -134,8 +133,13 @@ def crop(pixels: Image, box: Sequence[float]) -> Image:
 
 
 def describe(job: FigureJob) -> FigureContent:
-    """The kind by numbers, words, paths and colours; ``unknown`` without certainty."""
-    return FigureContent(kind=_kind(job), data=None)
+    """The kind by numbers, words, paths and colours; ``unknown`` without certainty.
+
+    The numbers of a chart are read from its drawing, where that can be done with certainty.
+    """
+    kind = _kind(job)
+    is_chart = kind is FigureKind.CHART
+    return FigureContent(kind, chart_data(job.chart) if is_chart and job.chart else None)
 
 
 def _kind(job: FigureJob) -> FigureKind:
@@ -160,7 +164,7 @@ def _is_photo(job: FigureJob) -> bool:
 
 def _is_diagram(job: FigureJob) -> bool:
     labels = sum(any(letter.isalpha() for letter in line.text) for line in job.lines)
-    numbers = sum(_number(word.text) is not None for word in job.words)
+    numbers = sum(plain_number(word.text) is not None for word in job.words)
     return (
         job.vector_paths >= DRAWN_PATHS
         and labels >= DIAGRAM_LABELS
@@ -183,18 +187,11 @@ def _commonest(image: Image) -> float:
     return float(np.bincount(codes).max() / codes.size)
 
 
-def _number(text: str) -> float | None:
-    match = _NUMBER.fullmatch(text)
-    if match is None:
-        return None
-    sign, whole, decimals = match.groups()
-    value = float(re.sub(r"[.,]", "", whole) + decimals.replace(",", "."))
-    return -value if sign else value
-
-
 def _has_axis(words: Sequence[Word]) -> bool:
     """Whether some row or column of numbers grows in step with its place, as an axis does."""
-    numbers = [(word.bbox, value) for word in words if (value := _number(word.text)) is not None]
+    numbers = [
+        (word.bbox, value) for word in words if (value := plain_number(word.text)) is not None
+    ]
     return any(_is_scale(sorted(set(ticks))) for ticks in _rows_and_columns(numbers))
 
 
@@ -225,5 +222,5 @@ def _on_a_line(ticks: Sequence[AxisTick]) -> bool:
 
 def _is_a_whole(words: Sequence[Word]) -> bool:
     """Whether the percentages make up 100, as those of a pie do."""
-    parts = [_number(word.text) or 0.0 for word in words if word.text.endswith("%")]
+    parts = [plain_number(word.text) or 0.0 for word in words if word.text.endswith("%")]
     return len(parts) >= MIN_PARTS and abs(sum(parts) - 100) <= PERCENT_SLACK

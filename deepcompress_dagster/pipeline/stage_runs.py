@@ -176,12 +176,16 @@ class StageRuns:
         ]
 
     def _describe(self, batch: list[FigureJob]) -> Outputs[FigureContent]:
-        """What each figure is; what may be a chart is read by the model, where there is one."""
+        """What each figure is; a chart that its drawing does not tell is the model's, if any."""
         for job in batch:
             save_crop(job)
         known = [describe(job) for job in batch]
         outputs: Outputs[FigureContent] = [ModelOutput(content, GEOMETRY) for content in known]
-        charts = [i for i, content in enumerate(known) if content.kind in MAY_BE_A_CHART]
+        charts = [
+            i
+            for i, content in enumerate(known)
+            if content.kind in MAY_BE_A_CHART and content.data is None
+        ]
         if not charts or not self.models.serves(Task.FIGURE):
             return outputs
         read = self._predict(Task.FIGURE, FIGURES, [batch[i].crop for i in charts])

@@ -156,7 +156,8 @@ def _figure(figure: Figure) -> Row:
         "kind": str(figure.kind),
         "caption": figure.caption,
         "inner_text": figure.inner_text,
-        "data": data and {"columns": data.columns, "rows": data.rows},
+        "data": data
+        and {"columns": data.columns, "rows": data.rows, "confidence": data.confidence},
         "image_path": figure.image_path,
         "model": figure.model,
     }

@@ -312,9 +312,9 @@ FIGURES = Table(
         _optional("inner_text", "VARCHAR", "Text inside the figure."),
         _optional(
             "data",
-            "STRUCT(columns VARCHAR[], rows VARCHAR[][])",
+            "STRUCT(columns VARCHAR[], rows VARCHAR[][], confidence DOUBLE)",
             "The numbers of a chart; missing without certainty. Without columns: what a model "
-            "wrote that is no table.",
+            "wrote that is no table. confidence is 0 to 1 for what was read from the drawing.",
         ),
         _optional("image_path", "VARCHAR", "Image of the figure, relative to the data folder."),
         _MODEL,

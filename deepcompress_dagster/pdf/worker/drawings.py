@@ -1,9 +1,9 @@
 """The vector graphics of a page, inside a worker: the boxes of its paths, and its rulings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from deepcompress_dagster.pdf.messages import PageNote
+from deepcompress_dagster.pdf.messages import Drawing, PageNote, Point
 from deepcompress_dagster.records import DRAWINGS_LEFT_OUT, BBox
 
 MAX_PATHS = 10_000
@@ -30,9 +30,9 @@ class Ruling(NamedTuple):
 
 
 class PageDrawings(NamedTuple):
-    """Boxes of paths, and the rulings among their segments; none, but a note, above the caps."""
+    """The paths, and the rulings among their segments; none, but a note, above the caps."""
 
-    boxes: tuple[BBox, ...] = ()
+    paths: tuple[Drawing, ...] = ()
     rulings: tuple[Ruling, ...] = ()
     note: PageNote | None = None
 
@@ -71,9 +71,9 @@ def page_drawings(page: Any) -> PageDrawings:
         )
         return PageDrawings(note=PageNote(DRAWINGS_LEFT_OUT, note))
     turn = _Turn(page.rotation, page.rect.width, page.rect.height)
-    boxes = tuple(turn.box(*path["rect"]) for path in paths.kept)
+    drawings = tuple(_drawing(path, turn) for path in paths.kept)
     rulings = {ruling for path in paths.kept for ruling in _rulings(path, turn)}
-    return PageDrawings(boxes, tuple(sorted(rulings)))
+    return PageDrawings(drawings, tuple(sorted(rulings)))
 
 
 class _Turn(NamedTuple):
@@ -87,10 +87,10 @@ class _Turn(NamedTuple):
     height: float
 
     def box(self, x0: float, y0: float, x1: float, y1: float) -> BBox:
-        (ax, ay), (bx, by) = self._point(x0, y0), self._point(x1, y1)
+        (ax, ay), (bx, by) = self.point(x0, y0), self.point(x1, y1)
         return BBox(min(ax, bx), min(ay, by), max(ax, bx), max(ay, by)).rounded()
 
-    def _point(self, x: float, y: float) -> tuple[float, float]:
+    def point(self, x: float, y: float) -> tuple[float, float]:
         if self.degrees == 90:
             return self.width - y, x
         if self.degrees == 180:
@@ -100,14 +100,58 @@ class _Turn(NamedTuple):
         return x, y
 
 
+def _drawing(path: Any, turn: _Turn) -> Drawing:
+    items = path["items"]
+    return Drawing(
+        bbox=turn.box(*path["rect"]),
+        fill=_rgb(path.get("fill")),
+        stroke=_rgb(path.get("color")),
+        rects=tuple(turn.box(*_corners(item)) for item in items if item[0] in {"re", "qu"}),
+        lines=_chains(items, turn),
+        is_curved=any(item[0] == "c" for item in items),
+    )
+
+
+def _corners(item: Any) -> tuple[float, float, float, float]:
+    """Two opposite corners of a rectangle (``re``) or of a quad (``qu``)."""
+    x0, y0, x1, y1 = item[1] if item[0] == "re" else (*item[1][0], *item[1][3])
+    return x0, y0, x1, y1
+
+
+def _chains(items: Sequence[Any], turn: _Turn) -> tuple[tuple[Point, ...], ...]:
+    """The straight segments of a path, those that go on from one another in one chain."""
+    chains: list[list[Point]] = []
+    end = None
+    for item in items:
+        if item[0] != "l":
+            end = None
+            continue
+        if item[1] != end:
+            chains.append([_placed(item[1], turn)])
+        chains[-1].append(_placed(item[2], turn))
+        end = item[2]
+    return tuple(tuple(chain) for chain in chains)
+
+
+def _placed(point: Point, turn: _Turn) -> Point:
+    x, y = turn.point(*point)
+    return round(x, 2), round(y, 2)
+
+
+def _rgb(color: Sequence[float] | None) -> int | None:
+    if color is None:
+        return None
+    red, green, blue = (round(255 * channel) for channel in color)
+    return red << 16 | green << 8 | blue
+
+
 def _rulings(path: Any, turn: _Turn) -> Iterator[Ruling]:
     stroked = "s" in path["type"]
     for item in path["items"]:
         if item[0] == "l" and stroked:
             yield from _ruling(turn.box(*item[1], *item[2]))
         elif item[0] in {"re", "qu"}:
-            corners = item[1] if item[0] == "re" else (*item[1][0], *item[1][3])
-            box = turn.box(*corners)
+            box = turn.box(*_corners(item))
             if min(box.width, box.height) <= RULING_THICKNESS:
                 yield from _ruling(box, RULING_THICKNESS)
             elif stroked:

@@ -86,7 +86,7 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
         pixel_height=pixmap.height,
         words=words.words,
         hidden_text_share=words.hidden_share,
-        drawings=graphics.boxes,
+        drawings=graphics.paths,
         rulings=tuple(ruling.bbox for ruling in graphics.rulings),
         ruled_grids=ruled_grids(graphics.rulings),
         label=own_number,
