@@ -14,11 +14,12 @@ _RIGHT = frozenset({"R", "AL"})
 _NUMBERS = frozenset({"EN", "AN"})
 _JOINS_NUMBERS = frozenset({"CS", "ES"})
 """Separators and signs: between two digits they are part of the number (UAX 9, W4)."""
-_BESIDE_NUMBERS = frozenset({"ET", "ES"})
-"""Signs that stand at a number: %, $, -."""
 
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "<": ">", "«": "»", "‹": "›"}
 _MIRRORED = str.maketrans({**_BRACKETS, **{close: open_ for open_, close in _BRACKETS.items()}})
+
+LAM, ALEFS = "\u0644", "\u0622\u0623\u0625\u0627\u0671"
+"""The letters of the ligature that Arabic cannot do without."""
 
 THIN = 0.05
 """Share of its height below which a glyph has no width: part of a ligature, a mark on a letter."""
@@ -67,11 +68,11 @@ def without_thin(glyphs: Sequence[Glyph]) -> list[Glyph]:
     """
     whole: list[Glyph] = []
     waiting = ""
-    for glyph in glyphs:
+    for glyph, following in zip(glyphs, (*glyphs[1:], None), strict=True):
         if not glyph.is_thin or glyph.text.isspace():
             whole.append(replace(glyph, text=glyph.text + waiting))
             waiting = ""
-        elif whole and _is_part(glyph, whole[-1]):
+        elif whole and _is_part(glyph, whole[-1], following):
             whole[-1] = replace(whole[-1], text=whole[-1].text + glyph.text)
         else:
             waiting = glyph.text + waiting
@@ -80,10 +81,16 @@ def without_thin(glyphs: Sequence[Glyph]) -> list[Glyph]:
     return whole
 
 
-def _is_part(thin: Glyph, before: Glyph) -> bool:
+def _is_part(thin: Glyph, before: Glyph, after: Glyph | None) -> bool:
+    """Whether a glyph without width belongs to the one before it in MuPDF's order."""
     slack = THIN * (before.y1 - before.y0)
-    left = before.x0 if unicodedata.combining(thin.text) else before.x1
-    return left - slack <= thin.middle <= before.x1 + slack
+    if before.x0 - slack > thin.middle or thin.middle > before.x1 + slack:
+        return False
+    if unicodedata.combining(thin.text) or thin.middle >= before.x1 - slack:
+        return True
+    # Fonts that draw lam and alef one over the other: both stand at the left end of the pair.
+    after_lam = after is not None and after.text == LAM
+    return thin.text in ALEFS and before.text == LAM and not after_lam
 
 
 def _right_to_left(visual: Sequence[Glyph], classes: Sequence[str]) -> list[Glyph]:
@@ -113,8 +120,9 @@ def _runs_left_to_right(visual: Sequence[Glyph], classes: Sequence[str]) -> list
         if letters or joined:
             upright[left + 1 : right] = [True] * len(between)
     for i, kind in enumerate(classes):
-        beside = (j for j in (i - 1, i + 1) if 0 <= j < len(classes))
-        if kind in _BESIDE_NUMBERS and any(classes[j] in _NUMBERS for j in beside):
+        before, after = (classes[j] if 0 <= j < len(classes) else "" for j in (i - 1, i + 1))
+        sign = kind == "ES" and after in _NUMBERS and before not in _RIGHT
+        if sign or (kind == "ET" and (before in _NUMBERS or after in _NUMBERS)):
             upright[i] = True
     return upright
 

@@ -17,7 +17,7 @@ SAME_BASELINE = 0.25
 NEAR = 1.5
 """Font sizes between two glyphs from which they are of two lines: columns stand further apart."""
 
-BLANK = 0.25
+BLANK = 0.15
 """Font sizes between two glyphs from which there is a blank, written or not."""
 
 Pieces = list[tuple[str, BBox]]

@@ -133,11 +133,15 @@ def test_a_vertical_column_is_one_word(new_pdf: NewPdf) -> None:
         "מחיר 1,250.50 לחבית",
         "التاريخ ١٤ مايو ١٤٣٤ والمبلغ ٢٥٠ دينار.",
         "البرمجة بلغة R و Python اليوم",
+        "שָׁלוֹם עוֹלָם, (WHO) קבע 50% ב-12/05/2020.",
+        "قال مُحَمَّد إنّ السعر 1,250.50 دولار (تقريبًا) لا إله",
+        "The word שלום means peace.",
     ],
 )
 def test_a_right_to_left_line_is_in_logical_order(new_pdf: NewPdf, line: str) -> None:
     def draw(page: Any) -> None:
-        page.insert_htmlbox((20, 60, 380, 120), f'<p dir="rtl">{line}</p>')
+        direction = "ltr" if line[0].isascii() else "rtl"
+        page.insert_htmlbox((20, 60, 380, 120), f'<p dir="{direction}">{line}</p>')
 
     words = words_of(new_pdf("a.pdf", draw))
     assert " ".join(word.text for word in words) == line
