@@ -5,7 +5,7 @@
 Each mutant is one of the sample PDFs, as written or with its streams expanded, and changed by one
 to three of: bytes flipped, a span zeroed, the end cut off, objects swapped, doubled or emptied,
 numbers made huge, negative or into references. A seed gives the same mutants every time. Whatever
-is no ``PdfError`` and no result is a bug, and so is a worker process or a slot that stays behind.
+is no ``PdfError`` and no result is a bug, and so is a worker process or a buffer that stays behind.
 """
 
 import argparse
@@ -157,8 +157,8 @@ def examine(mutated: Iterable[bytes], folder: Path, *, timeout_s: float = 20) ->
                     verdict.bugs.append(f"{kept}: {kind}")
             verdict.slowest_s = max(verdict.slowest_s, time.monotonic() - began)
             verdict.worker_mb = max(verdict.worker_mb, *map(_megabytes, workers.pids), 0)
-        if workers.slots_in_use:
-            verdict.bugs.append(f"{workers.slots_in_use} slots were not given back")
+        if workers.buffers_in_use:
+            verdict.bugs.append(f"{workers.buffers_in_use} buffers were not given back")
     verdict.seconds = time.monotonic() - started
     return verdict
 

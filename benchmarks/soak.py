@@ -192,7 +192,7 @@ def judge(bench: Bench, row: Row) -> Row:
 
 
 def left(bench: Bench) -> dict[str, int]:
-    """What is left over of this place, and pixel slots of processes that are gone."""
+    """What is left over of this place, and pixel buffers of processes that are gone."""
     slots = Path("/dev/shm").glob("deepcompress-*-*")
     dead = [path for path in slots if not psutil.pid_exists(int(path.name.split("-")[1]))]
     return {**leftovers(bench), "slots": len(dead)}

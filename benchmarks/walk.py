@@ -267,7 +267,7 @@ def interrupt(place: Place, pdfs: Sequence[Path]) -> None:
 
 
 def leftovers(place: Place) -> dict[str, int]:
-    """Processes, temporary files and pixel slots that are still there."""
+    """Processes, temporary files and pixel buffers that are still there."""
     mine = str(place.data)
     processes = 0
     for process in psutil.process_iter():

@@ -119,7 +119,7 @@ class PdfClient:
         return self._pool.pids
 
     @property
-    def slots_in_use(self) -> int:
+    def buffers_in_use(self) -> int:
         """Rendered pages that were not released."""
         return self.buffers.in_use
 

@@ -112,7 +112,7 @@ def test_pages_held_together_keep_their_own_pixels(workers: PdfClient, new_pdf: 
     for page in pages:
         page.release()
     assert means == pytest.approx(shades, abs=0.01)
-    assert workers.slots_in_use == 0
+    assert workers.buffers_in_use == 0
 
 
 def test_released_pixels_are_not_to_be_had(workers: PdfClient, new_pdf: NewPdf) -> None:
@@ -144,7 +144,7 @@ def test_many_threads_render_at_once(workers: PdfClient, new_pdf: NewPdf) -> Non
 
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(read, range(count))) == [(f"number{n}", True) for n in range(count)]
-    assert workers.slots_in_use == 0
+    assert workers.buffers_in_use == 0
 
 
 def test_tables_are_found(workers: PdfClient, new_pdf: NewPdf) -> None:
@@ -178,7 +178,7 @@ def test_a_page_past_its_deadline_fails_alone(
             assert page.content.words
         with pytest.raises(errors.PageTimeout, match="page 1 took longer than 2 s"):
             failing.result()
-    assert own_workers.slots_in_use == 0
+    assert own_workers.buffers_in_use == 0
     assert not list(tmp_path.glob("images/*"))
 
 
@@ -197,7 +197,7 @@ def test_a_killed_worker_costs_its_page_and_leaves_no_file(
             with pytest.raises(errors.WorkerDied, match=r"page 1: .*SIGKILL") as caught:
                 failing.result()
     assert caught.value.transient
-    assert own_workers.slots_in_use == 0
+    assert own_workers.buffers_in_use == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux")
@@ -210,7 +210,7 @@ def test_a_page_too_large_for_a_worker_says_so(own_workers: PdfClient, new_pdf: 
 
 
 @needs_dev_full
-def test_a_full_slot_is_replaced_by_one_on_disk(
+def test_a_full_buffer_is_replaced_by_one_on_disk(
     own_workers: PdfClient, new_pdf: NewPdf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[PixelBuffer] = []

@@ -61,7 +61,7 @@ def test_pixels_are_what_a_worker_wrote(store: PixelBufferStore) -> None:
     assert not pixels.flags.writeable
 
 
-def test_a_slot_is_used_again_and_grows(store: PixelBufferStore) -> None:
+def test_a_buffer_is_used_again_and_grows(store: PixelBufferStore) -> None:
     first = store.take()
     write(first, 4, 5)
     first.pixels(4, 5)
@@ -73,7 +73,7 @@ def test_a_slot_is_used_again_and_grows(store: PixelBufferStore) -> None:
     assert second.size == 40 * 50 * 3
 
 
-def test_two_pages_never_share_a_slot(store: PixelBufferStore) -> None:
+def test_two_pages_never_share_a_buffer(store: PixelBufferStore) -> None:
     assert store.take() is not store.take()
     assert store.in_use == 2
 
@@ -92,20 +92,20 @@ def test_names_carry_the_process_id(store: PixelBufferStore, memory: Path) -> No
     assert f"-{os.getpid()}-" in buffer.path.parent.name
 
 
-def test_little_shared_memory_sends_slots_to_disk(
+def test_little_shared_memory_sends_buffers_to_disk(
     store: PixelBufferStore, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pixel_buffers, "MIN_SHARED_MEMORY", 10**18)
     assert store.take().path.is_relative_to(disk)
 
 
-def test_missing_shared_memory_sends_slots_to_disk(disk: Path, tmp_path: Path) -> None:
+def test_missing_shared_memory_sends_buffers_to_disk(disk: Path, tmp_path: Path) -> None:
     store = PixelBufferStore(disk, shared_memory=tmp_path / "nowhere")
     assert store.take().path.is_relative_to(disk)
     store.close()
 
 
-def test_free_slots_are_kept_up_to_a_sum(
+def test_free_buffers_are_kept_up_to_a_sum(
     store: PixelBufferStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pixel_buffers, "KEEP_BYTES", 100)
@@ -140,7 +140,7 @@ def test_closing_leaves_no_file_and_no_handle(memory: Path, disk: Path) -> None:
     assert open_files() == before
 
 
-def test_a_slot_that_comes_back_after_closing_is_removed(memory: Path, disk: Path) -> None:
+def test_a_buffer_that_comes_back_after_closing_is_removed(memory: Path, disk: Path) -> None:
     store = PixelBufferStore(disk, shared_memory=memory)
     buffer = store.take()
     store.close()
@@ -199,7 +199,7 @@ def test_a_process_that_forgets_to_close_leaves_nothing(
     assert list(memory.iterdir()) == []
 
 
-def test_slots_of_a_killed_process_go_with_the_next_store(
+def test_buffers_of_a_killed_process_go_with_the_next_store(
     memory: Path, disk: Path, start_python: StartPython
 ) -> None:
     with start_python("-c", OWNER, disk, memory, "60") as process:

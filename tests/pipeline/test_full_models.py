@@ -45,7 +45,7 @@ def test_a_broken_model_costs_what_it_would_have_added_and_is_named(tmp_path, sa
     )
     sample = samples / "scanned-letter.pdf"
     task = DocumentTask("letter", sample, tmp_path / "images" / "letter")
-    with Parser(settings, buffer_dir=tmp_path / "slots") as parser:
+    with Parser(settings, buffer_dir=tmp_path / "pixels") as parser:
         (page,) = [event for event in parser.parse([task]) if isinstance(event, PageResult)]
     assert page.page.status is PageStatus.PARTIAL
     assert {error.stage for error in page.errors} == {stages.TEXT}

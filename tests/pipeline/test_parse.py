@@ -35,7 +35,7 @@ def task(path: Path, folder: Path, **changes) -> DocumentTask:
 def run(settings, tasks, **options):
     """Events of a parse: opened, pages by (document, page), results by document."""
     with (
-        Parser(settings, buffer_dir=settings.data_dir / "slots") as parser,
+        Parser(settings, buffer_dir=settings.data_dir / "pixels") as parser,
         closing(parser.parse(tasks, **options)) as stream,
     ):
         events = list(stream)
@@ -183,13 +183,13 @@ def test_leaving_early_ends_calls_that_would_take_long(settings, samples, tmp_pa
         task(endless_pdf(tmp_path / "endless.pdf"), settings.data_dir),
         task(samples / "weather-notes.pdf", settings.data_dir),
     ]
-    with Parser(patient, buffer_dir=settings.data_dir / "slots") as parser:
+    with Parser(patient, buffer_dir=settings.data_dir / "pixels") as parser:
         with closing(parser.parse(tasks)) as stream:
             assert isinstance(next(stream), DocumentOpened)
-            while not parser._pdfs.slots_in_use:
+            while not parser._pdfs.buffers_in_use:
                 time.sleep(0.01)
         assert parser._pdfs.pids == ()
-        assert parser._pdfs.slots_in_use == 0
+        assert parser._pdfs.buffers_in_use == 0
         with pytest.raises(RuntimeError, match="closed"):
             list(parser.parse(tasks))
 

@@ -332,7 +332,7 @@ def test_the_page_image_replaces_its_file_whole(new_pdf: NewPdf, tmp_path: Path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_slot_without_room_is_said(new_pdf: NewPdf) -> None:
+def test_a_buffer_without_room_is_said(new_pdf: NewPdf) -> None:
     document = open_document(new_pdf("a.pdf"))
     with pytest.raises(PixelBufferFull, match="no room for the pixels"):
         render_page(document, RenderRequest(1, 72, 40_000_000, Path("/dev/full")))
