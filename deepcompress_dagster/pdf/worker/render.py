@@ -11,6 +11,7 @@ from deepcompress_dagster.pdf.errors import NoRoom, PageFailed, PixelBufferFull
 from deepcompress_dagster.pdf.messages import PageContent, PageImage, PageNote, RenderRequest
 from deepcompress_dagster.pdf.worker.document import load_page
 from deepcompress_dagster.pdf.worker.drawings import PageDrawings, page_drawings
+from deepcompress_dagster.pdf.worker.drawn_marks import with_drawn_marks
 from deepcompress_dagster.pdf.worker.font_maps import map_named_glyphs, map_symbol_fonts
 from deepcompress_dagster.pdf.worker.interactive import Overlay, page_label, page_overlay
 from deepcompress_dagster.pdf.worker.mupdf import pymupdf, reading
@@ -84,7 +85,7 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
         dpi=dpi,
         pixel_width=pixmap.width,
         pixel_height=pixmap.height,
-        words=words.words,
+        words=tuple(with_drawn_marks(words.words, graphics)),
         hidden_text_share=words.hidden_share,
         drawings=graphics.paths,
         rulings=tuple(ruling.bbox for ruling in graphics.rulings),

@@ -159,3 +159,41 @@ def test_a_drop_cap_begins_its_first_word(new_pdf: NewPdf) -> None:
         ["of", "Labor", "Statistics", "holds"],
         ["figures", "by", "month"],
     ]
+
+
+def tick(page: Any, x: float, y: float) -> None:
+    page.draw_polyline([(x, y + 5), (x + 4, y + 9), (x + 11, y)], width=1.5)
+
+
+def cross(page: Any, x: float, y: float) -> None:
+    page.draw_line((x, y), (x + 9, y + 9))
+    page.draw_line((x, y + 9), (x + 9, y))
+
+
+def test_drawn_ticks_and_crosses_in_cells_and_boxes_are_words(new_pdf: NewPdf) -> None:
+    def draw(page: Any) -> None:
+        for y in (50, 70, 90):
+            page.draw_line((50, y), (250, y))
+        for x in (50, 150, 250):
+            page.draw_line((x, 50), (x, 90))
+        page.insert_text((54, 64), "North", fontsize=9)
+        page.insert_text((54, 84), "South", fontsize=9)
+        tick(page, 190, 55)
+        cross(page, 190, 75)
+        page.draw_rect(pymupdf.Rect(50, 120, 64, 134))
+        tick(page, 51, 122)
+        page.insert_text((70, 131), "I agree", fontsize=9)
+
+    words = words_of(new_pdf("a.pdf", draw))
+    assert texts(words) == [["North"], ["South"], ["✓", "I", "agree"], ["✓"], ["✗"]]
+
+
+def test_arrows_and_marks_outside_of_frames_are_no_words(new_pdf: NewPdf) -> None:
+    def draw(page: Any) -> None:
+        tick(page, 300, 300)
+        page.draw_rect(pymupdf.Rect(50, 50, 250, 250))
+        cross(page, 100, 150)
+        page.draw_rect(pymupdf.Rect(300, 50, 320, 70))
+        page.draw_polyline([(305, 55), (312, 60), (305, 65)])
+
+    assert words_of(new_pdf("a.pdf", draw)) == ()
