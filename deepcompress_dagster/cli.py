@@ -116,7 +116,7 @@ def process(
         files = _pdfs(paths)
         chosen = _selection(assets)
         numbers = page_ranges.parse(pages)
-        registered = register_documents(instance, warehouse, files)
+        registered = register_documents(instance, warehouse, files, recall=paths)
         refused = [found for found in registered if found.error]
         for found in refused:
             _notes.print(f"{found.path}: {found.error}", style="red", markup=False)
@@ -162,6 +162,27 @@ def retry(
         if not outcome.run_ids:
             typer.echo("nothing to retry")
         _report(outcome, warehouse, [name for name in tried if not wanted or name in wanted])
+
+
+@app.command()
+def forget(
+    documents: Annotated[list[str], typer.Argument(help="Documents by id.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete documents: rows, images, kept PDFs, and what Dagster remembers of them."""
+    with _clear_errors(), _workplace(will_write=False) as (_, instance, warehouse):
+        from deepcompress_dagster.orchestration import forgetting
+
+        chosen = _known_documents(warehouse, documents)
+        lying = [source for source in warehouse.sources(chosen) if source.is_file()]
+        for row in warehouse.documents(chosen):
+            typer.echo(f"{_named(row.document_id, row.file_name)}, {row.page_count or '?'} pages")
+        if not yes:
+            typer.confirm("Delete everything that is known of them?", abort=True)
+        forgetting.forget_documents(instance, warehouse, chosen)
+        typer.echo(f"forgotten: {len(chosen)}")
+        for path in lying:
+            typer.echo(f"{path} lies where it was and is not taken up again: remove it yourself")
 
 
 @app.command()
@@ -263,7 +284,7 @@ def status() -> None:
         typer.echo(f"runs       {len(running)} queued or running, {busy} documents")
         cancelled = run_records.cancelled_documents(instance)
         waiting = [
-            row.document_id
+            _named(row.document_id, row.file_name)
             for row in warehouse.documents(cancelled)
             if row.status is not DocumentStatus.COMPLETE
         ]
@@ -271,14 +292,15 @@ def status() -> None:
         _listing(
             "failures",
             [
-                f"{fault.document_id} {_where(fault.page_number)}{fault.stage}: {fault.message}"
+                f"{_named(fault.document_id, fault.file_name)} {_where(fault.page_number)}"
+                f"{fault.stage}: {fault.message}"
                 for fault in warehouse.failures()
             ],
         )
         _listing(
             "stale",
             [
-                f"{stale.document_id} {stale.asset}: {stale.reason}"
+                f"{_named(stale.document_id, stale.file_name)} {stale.asset}: {stale.reason}"
                 for stale in warehouse.stale_partitions()
             ],
         )
@@ -482,7 +504,8 @@ def _report(outcome: "RunOutcome", warehouse: "Warehouse", ids: Sequence[str]) -
         reason = outcome.failures.get(row.document_id) or row.error or ""
         if row.status is DocumentStatus.COMPLETE and row.document_id not in touched and not reason:
             reason = UNCHANGED
-        typer.echo(f"{row.status:<10} {row.document_id}  {reason}".rstrip())
+        name = _named(row.document_id, row.file_name)
+        typer.echo(f"{row.status:<10} {name}  {reason}".rstrip())
     if outcome.is_interrupted:
         _notes.print("stopped; finished pages are kept, the next run goes on from there")
         raise typer.Exit(EXIT_INTERRUPTED)
@@ -498,6 +521,11 @@ def _listing(title: str, lines: Sequence[str]) -> None:
         typer.echo(f"  {line}")
     if len(lines) > LONGEST_LISTING:
         typer.echo(f"  and {len(lines) - LONGEST_LISTING} more")
+
+
+def _named(document_id: str, file_name: str) -> str:
+    """A document by its id and by the name of the file that people know."""
+    return f"{document_id} ({file_name})"
 
 
 def _where(page_number: int | None) -> str:

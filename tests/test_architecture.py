@@ -20,7 +20,7 @@ RINGS = (
     {"partitions", "checks", "companions", "inbox", "disk", "run_records"},
     {"execution"},
     {"defs"},
-    {"ingest", "doctor", "server"},
+    {"ingest", "forgetting", "doctor", "server"},
 )
 """Of ``orchestration``, from the inside."""
 

@@ -63,7 +63,7 @@ def test_process_names_what_failed_and_why_and_says_so_by_its_status(shell):
     assert done.returncode == 1
     assert "complete   orchard-tables-" in done.stdout
     assert "failed     broken-" in done.stdout
-    assert "is not a PDF: it looks like plain text" in done.stdout
+    assert "(broken.pdf)  broken.pdf is not a PDF: it looks like plain text" in done.stdout
 
 
 def test_the_terminal_is_not_flooded_with_events(shell):
@@ -216,6 +216,22 @@ def test_models_list_tells_licences_and_presence(shell):
     assert "* text        ppocrv6-small" in said
     assert "weights AGPL-3.0" in said
     assert "missing" in said
+
+
+def test_a_document_is_forgotten_after_a_yes_and_its_file_is_named(tmp_path):
+    shell = Shell(tmp_path)
+    broken = tmp_path / "broken.pdf"
+    broken.write_text("This is not a PDF.")
+    shell("process", broken)
+    (row,) = shell.rows("SELECT document_id FROM documents")
+    name = row["document_id"]
+    assert shell("forget", "nobody-1", "--yes").returncode == 2
+    assert "broken.pdf" in shell("forget", name).stdout
+    assert shell.rows("SELECT document_id FROM documents") == [row]
+    done = shell("forget", name, "--yes")
+    assert f"{broken} lies where it was and is not taken up again" in done.stdout
+    assert shell.rows("SELECT document_id FROM documents") == []
+    assert "was forgotten on" in " ".join(shell("process", tmp_path).stderr.split())
 
 
 def test_the_example_runs(samples):

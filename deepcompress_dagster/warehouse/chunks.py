@@ -109,8 +109,8 @@ WITH rows AS (
             || CASE WHEN level IS NULL THEN piece ELSE repeat('#', level) || ' ' || piece END,
             '' ORDER BY place, part
         ), chr(10) || ' ') AS content,
-        list(DISTINCT {{'page_number': page_number, 'region_id': region_id,
-            'x0': x0, 'y0': y0, 'x1': x1, 'y1': y1}}) AS boxes,
+        list_sort(list(DISTINCT {{'page_number': page_number, 'region_id': region_id,
+            'x0': x0, 'y0': y0, 'x1': x1, 'y1': y1}})) AS boxes,
         first_place AS place
     FROM passages GROUP BY document_id, section, passage, first_place
 ), lines AS (

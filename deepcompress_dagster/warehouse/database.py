@@ -67,14 +67,15 @@ class Database:
         ):
             yield conn
 
-    def checkpoint(self) -> None:
+    def checkpoint(self, *, rewrite: bool = False) -> None:
         """Bring everything committed into the file itself, and write the file anew where most of
-        it is free, or where another release made it in another format. The caller holds the lock.
+        it is free, where another release made it in another format, or where ``rewrite`` asks for
+        it. The caller holds the lock.
         """
         with self._disk_errors(), self._open() as conn:
             conn.execute("CHECKPOINT")
             is_fit = _storage_version(conn) == STORAGE_VERSION and not _is_sparse(conn)
-        if not is_fit and self.is_checkpointed:
+        if (rewrite or not is_fit) and self.is_checkpointed:
             self._rewrite()
 
     @property

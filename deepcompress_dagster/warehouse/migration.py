@@ -19,6 +19,7 @@ from deepcompress_dagster.warehouse import full_text
 from deepcompress_dagster.warehouse.errors import NewerSchemaError, WarehouseError
 from deepcompress_dagster.warehouse.schema import (
     DOCUMENTS,
+    FORGOTTEN,
     MAIN_TABLES,
     PAGES,
     SCHEMA_VERSION,
@@ -66,7 +67,7 @@ def _to_version_3(conn: duckdb.DuckDBPyConnection) -> None:
     add_column(conn, DOCUMENTS, "attachments", "[]")
     conn.execute(f"ALTER TABLE text ADD COLUMN lines.element.style {STYLE_STRUCT}")
     conn.execute("ALTER TABLE figures ADD COLUMN data.confidence DOUBLE")
-    create_tables(conn, [SEARCH_BLOCKS, SEARCH_TERMS])
+    create_tables(conn, [SEARCH_BLOCKS, SEARCH_TERMS, FORGOTTEN])
     full_text.refresh(conn)
 
 

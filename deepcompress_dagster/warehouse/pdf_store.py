@@ -49,6 +49,10 @@ class PdfStore:
         except FileNotFoundError:
             return False
 
+    def remove(self, sha256: str) -> None:
+        """Delete the bytes with this hash, if they are there."""
+        self.path(sha256).unlink(missing_ok=True)
+
     @contextmanager
     def receiving(self) -> Iterator[None]:
         """Files may be taken in while the block runs; before it, what killed processes left of

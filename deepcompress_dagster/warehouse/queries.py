@@ -1,6 +1,7 @@
 """Questions about documents and their state: what the facade answers, as plain records."""
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -105,6 +106,15 @@ def unparsed_attachments(conn: duckdb.DuckDBPyConnection, ids: Collection[str]) 
     return [document_id for document_id, _ in rows]
 
 
+def sources(conn: duckdb.DuckDBPyConnection, ids: Collection[str]) -> list[Path]:
+    """Paths at which these documents were seen, in order."""
+    rows = conn.execute(
+        "SELECT path FROM sources WHERE list_contains($ids::VARCHAR[], document_id) ORDER BY path",
+        {"ids": list(ids)},
+    ).fetchall()
+    return [Path(path) for (path,) in rows]
+
+
 def counts(conn: duckdb.DuckDBPyConnection) -> dict[DocumentStatus, int]:
     """Current documents by status, with an entry for every status."""
     found = dict(
@@ -134,7 +144,8 @@ def failures(conn: duckdb.DuckDBPyConnection, ids: Ids) -> list[Failure]:
 def stale_partitions(conn: duckdb.DuckDBPyConnection) -> list[StalePartition]:
     """Committed assets that are out of date, by document and asset."""
     rows = conn.execute(
-        "SELECT document_id, asset, reason FROM stale_partitions "
+        "SELECT document_id, file_name, asset, reason FROM stale_partitions "
+        "JOIN documents USING (document_id) "
         f"ORDER BY document_id, {_ASSET_ORDER}"
     ).fetchall()
     return [StalePartition(*row) for row in rows]

@@ -406,6 +406,16 @@ CURRENT_VERSIONS = Table(
     ),
 )
 
+FORGOTTEN = Table(
+    "forgotten",
+    "One row per document that was forgotten: its file is not taken up again unless asked for.",
+    ("sha256",),
+    (
+        Column("sha256", "VARCHAR", "Hash of the PDF's bytes, hexadecimal; nothing else is kept."),
+        Column("forgotten_at", "TIMESTAMP", "When it was forgotten, UTC."),
+    ),
+)
+
 SCHEMA_VERSIONS = Table(
     "schema_version",
     "Versions of the schema that this file went through; the highest is the present one.",
@@ -489,6 +499,7 @@ MAIN_TABLES = (
     SEARCH_BLOCKS,
     SEARCH_TERMS,
     CURRENT_VERSIONS,
+    FORGOTTEN,
 )
 
 STAGING_TABLES = (

@@ -79,6 +79,17 @@ class Snapshots:
             self._publish()
             return True
 
+    def publish_alone(self) -> None:
+        """Publish from a file written anew, and remove all that was published before.
+
+        Nothing that was deleted is left in free blocks or in older generations; a reader that has
+        one of them open keeps it until it closes.
+        """
+        with self._database.lock.hold():
+            self._database.checkpoint(rewrite=True)
+            self._publish()
+            self._tidy(self._next_generation() - 1, kept=1)
+
     def open(self) -> duckdb.DuckDBPyConnection:
         """A read-only, locked-down connection to the newest snapshot.
 
@@ -136,10 +147,10 @@ class Snapshots:
     def _generations(self) -> list[int]:
         return [int(p.stem) for p in self._folder.glob("*.duckdb") if p.stem.isdecimal()]
 
-    def _tidy(self, newest: int) -> None:
+    def _tidy(self, newest: int, kept: int = _KEPT) -> None:
         """Remove old generations, what killed publishers left, and logs of clients that wrote."""
         for generation in self._generations():
-            if generation <= newest - _KEPT:
+            if generation <= newest - kept:
                 old = self._path(generation)
                 old.unlink(missing_ok=True)
                 shutil.rmtree(old.with_name(f"{old.name}.tmp"), ignore_errors=True)

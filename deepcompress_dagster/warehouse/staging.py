@@ -96,12 +96,14 @@ def stage(
     now: datetime,
 ) -> None:
     """Store headers and pages; a page that is there already at the same version is replaced."""
-    _stage_headers(conn, opened)
+    _stage_headers(conn, [header for header in opened if _is_known(conn, header.document_id)])
     by_document: dict[str, dict[int, PageResult]] = {}
     for page in pages:
         by_document.setdefault(page.document_id, {})[page.page.page_number] = page
     rows: dict[str, list[Row]] = {}
     for document_id, results in by_document.items():
+        if not _is_known(conn, document_id):
+            continue  # forgotten meanwhile: its run ends with that reason when it commits
         staged = staged_versions(conn, document_id, versions)
         _forget(conn, document_id, staged, results)
         for result in results.values():
@@ -197,6 +199,11 @@ def _stage_headers(conn: duckdb.DuckDBPyConnection, opened: Sequence[DocumentOpe
     }
     conn.execute("DELETE FROM staging.documents WHERE list_contains(?, document_id)", [list(rows)])
     insert(conn, "staging.documents", list(rows.values()))
+
+
+def _is_known(conn: duckdb.DuckDBPyConnection, document_id: str) -> bool:
+    sql = "SELECT 1 FROM documents WHERE document_id = ?"
+    return first_row(conn, sql, [document_id]) is not None
 
 
 def _forget(

@@ -116,6 +116,7 @@ class StalePartition:
     """A committed asset of a current document that would come out differently today."""
 
     document_id: str
+    file_name: str
     asset: str
     reason: str
 

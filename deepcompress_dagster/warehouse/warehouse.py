@@ -1,5 +1,6 @@
 """The facade: everything that the floors above ask of DuckDB goes through ``Warehouse``."""
 
+import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from deepcompress_dagster.records import (
 from deepcompress_dagster.warehouse import (
     commit,
     export,
+    forgetting,
     full_text,
     quality,
     queries,
@@ -30,7 +32,7 @@ from deepcompress_dagster.warehouse import (
     staging,
 )
 from deepcompress_dagster.warehouse.database import Database, free_blocks
-from deepcompress_dagster.warehouse.errors import QueryError, WarehouseError
+from deepcompress_dagster.warehouse.errors import QueryError, UnknownDocumentError, WarehouseError
 from deepcompress_dagster.warehouse.full_text import Hit
 from deepcompress_dagster.warehouse.pdf_store import PdfStore, StoredPdf, UnreadableFileError
 from deepcompress_dagster.warehouse.quality import DocumentQuality
@@ -101,12 +103,16 @@ class Warehouse:
 
     # Registration
 
-    def register(self, paths: Sequence[Path], *, publish: bool = False) -> list[Registration]:
+    def register(
+        self, paths: Sequence[Path], *, publish: bool = False, recall: Collection[Path] = ()
+    ) -> list[Registration]:
         """Make the files at ``paths`` known; one answer per path, in order.
 
         Never raises for a bad file: its answer carries the error. A file that ``sources`` knows
         with the same stat is not read again. ``publish`` publishes what came of it, if it is due.
+        A document that was forgotten is refused, but for the paths to ``recall``.
         """
+        recalled = {path.absolute() for path in recall}
         unique = list(dict.fromkeys(path.absolute() for path in paths))
         known = self._known(unique)
         unknown = [path for path in unique if path not in known]
@@ -119,10 +125,41 @@ class Warehouse:
         }
         if files:
             with self._database.write() as conn:
+                forgetting.recall(
+                    conn, [file.sha256 for file in files if file.stat.path in recalled]
+                )
+                refused = forgetting.refusals(conn, files)
+                files = [file for file in files if file.stat.path not in refused]
                 identities |= registration.record(conn, files, self._now())
+            for path, (file, reason) in refused.items():
+                self._pdfs.remove(file.sha256)
+                taken[path] = UnreadableFileError(reason)
             if publish:
                 self.publish()
         return [_registration(path, identities, taken) for path in paths]
+
+    def sources(self, document_ids: Collection[str]) -> list[Path]:
+        """Paths at which these documents were seen, in order."""
+        with self._database.read() as conn:
+            return queries.sources(conn, document_ids)
+
+    def forget(self, document_ids: Collection[str]) -> None:
+        """Delete documents: files, rows, what is staged, and every published file with them in it.
+
+        Their hashes are remembered, so that a copy left in the inbox does not bring them back.
+        Files go first: where this is interrupted, calling it again completes it. Raises
+        UnknownDocumentError before anything is deleted.
+        """
+        rows = self.documents(document_ids)
+        if unknown := sorted(set(document_ids) - {row.document_id for row in rows}):
+            raise UnknownDocumentError(f"no document {', '.join(unknown)} is registered")
+        for row in rows:
+            self._pdfs.remove(row.sha256)
+            self.remove_files(row.document_id)
+        hashes = {row.document_id: row.sha256 for row in rows}
+        with self._database.write() as conn:
+            forgetting.forget(conn, hashes, self._now())
+        self._snapshots.publish_alone()
 
     def unseen(self, files: Sequence[FileStat]) -> list[Path]:
         """Those of ``files`` that ``sources`` does not know as present with this stat."""
@@ -160,6 +197,12 @@ class Warehouse:
     def attachment_dir(self, document_id: str) -> Path:
         """Folder for the PDFs inside a document that become documents of their own."""
         return self.data_dir / "attachments" / document_id
+
+    def remove_files(self, document_id: str) -> None:
+        """Delete what was written for a document beside its rows: images, files taken out of it."""
+        for folder in (self.image_dir(document_id), self.attachment_dir(document_id)):
+            if folder.exists():
+                shutil.rmtree(folder)
 
     # Work
 

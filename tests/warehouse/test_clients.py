@@ -32,6 +32,8 @@ with duckdb.connect(sys.argv[1], read_only=True) as conn:
         rows = conn.fetchall()
         print(name, len(rows))
     print(conn.execute("SELECT markdown FROM document_markdown").fetchall())
+    for macro in ("search('words')", "chunks_of(50, 10)"):
+        print(conn.execute(f"SELECT * FROM {macro}").fetchall())
 print(duckdb.__version__, file=sys.stderr)
 """
 

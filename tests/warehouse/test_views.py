@@ -306,10 +306,10 @@ def test_a_new_code_version_makes_its_asset_and_what_follows_stale(
     commit(warehouse, document, [page_of(document, 1)])
     warehouse.set_current_versions({**VERSIONS, "layouts": "v2"})
     assert warehouse.stale_partitions() == [
-        StalePartition(document, "layouts", "code version changed"),
-        StalePartition(document, "text", "layouts is stale"),
-        StalePartition(document, "tables", "layouts is stale"),
-        StalePartition(document, "figures", "layouts is stale"),
+        StalePartition(document, "a.pdf", "layouts", "code version changed"),
+        StalePartition(document, "a.pdf", "text", "layouts is stale"),
+        StalePartition(document, "a.pdf", "tables", "layouts is stale"),
+        StalePartition(document, "a.pdf", "figures", "layouts is stale"),
     ]
     assert rows(warehouse, "SELECT DISTINCT is_stale FROM blocks") == [(True,)]
     warehouse.set_current_versions({**VERSIONS, "pages": "v2"})

@@ -267,13 +267,16 @@ class RunExecutor:
     def _finish(
         self, result: DocumentResult, committer: Committer, assets: Collection[str]
     ) -> Iterator[Event]:
-        from deepcompress_dagster.warehouse import NothingStagedError
+        from deepcompress_dagster.warehouse import NothingStagedError, UnknownDocumentError
 
         name = result.document_id
         try:
             committed = committer.take(result)
         except NothingStagedError as error:
             self.outcome.failures[name] = str(error)
+            return
+        except UnknownDocumentError:
+            self._was_forgotten(name)
             return
         if result.fatal is not None:
             self._fail(result.fatal, assets)
@@ -292,23 +295,34 @@ class RunExecutor:
         """
         if self._settings.attachments is not Attachments.PARSE:
             return
-        (row,) = self._warehouse.documents([document_id])
-        if document_id in self.outcome.failures or not row.has_attached_pdfs:
+        rows = self._warehouse.documents([document_id])
+        if document_id in self.outcome.failures or not any(r.has_attached_pdfs for r in rows):
             return
         task = DocumentTask(
             document_id,
             self._warehouse.kept_pdf(document_id),
             self._warehouse.image_dir(document_id),
-            passwords=self._passwords.for_name(row.file_name),
+            passwords=self._passwords.for_name(self._file_names[document_id]),
         )
         paths = parser.attached_pdfs(task, self._warehouse.attachment_dir(document_id))
         register_documents(self._instance, self._warehouse, paths)
 
+    def _was_forgotten(self, document_id: str) -> None:
+        """Leave nothing of a document that was forgotten while this run was at it."""
+        self._warehouse.remove_files(document_id)
+        self.outcome.failures[document_id] = "it was forgotten while this run was at it"
+
     def _fail(self, fatal: PageError, assets: Collection[str]) -> None:
+        from deepcompress_dagster.warehouse import UnknownDocumentError
+
         name = fatal.document_id
         self._announce(name, assets)
         result = DocumentResult(name, 0, fatal=fatal)
-        self._warehouse.fail(result, run_id=self._spec.run_id)
+        try:
+            self._warehouse.fail(result, run_id=self._spec.run_id)
+        except UnknownDocumentError:
+            self._was_forgotten(name)
+            return
         self.outcome.failures[name] = fatal.message
         self.outcome.may_pass_later |= fatal.error_type in transient_error_types()
 

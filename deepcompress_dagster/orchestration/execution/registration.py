@@ -1,6 +1,6 @@
 """Files that become documents: known to the warehouse, partitions of Dagster, and reported."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,18 @@ if TYPE_CHECKING:
 
 
 def register_documents(
-    instance: dg.DagsterInstance, warehouse: "Warehouse", paths: Sequence[Path]
+    instance: dg.DagsterInstance,
+    warehouse: "Warehouse",
+    paths: Sequence[Path],
+    *,
+    recall: Collection[Path] = (),
 ) -> list["Registration"]:
     """Register the files at ``paths``: identities, partitions, and ``source_pdfs`` reported.
 
-    One answer per path, in order; a bad file's answer carries the error.
+    One answer per path, in order; a bad file's answer carries the error. A document that was
+    forgotten is refused, but for the paths to ``recall``.
     """
-    registered = warehouse.register(paths)
+    registered = warehouse.register(paths, recall=recall)
     warehouse.clear_superseded(
         run_records.documents_in(instance, run_records.unfinished_runs(instance))
     )

@@ -100,7 +100,9 @@ def _check_header(path: Path) -> None:
         with path.open("rb") as file:
             head = file.read(HEADER_BYTES)
     except FileNotFoundError as error:
-        raise FileVanished(f"{path} is not there any more; put it back or forget it") from error
+        raise FileVanished(
+            f"{path} is not there any more; put it back, or `deepcompress forget` the document"
+        ) from error
     except PermissionError as error:
         raise Unreadable(f"{path} may not be read; change its permissions") from error
     except OSError as error:
@@ -111,6 +113,10 @@ def _check_header(path: Path) -> None:
         raise NotAPdf(
             f"{path.name} is not a PDF: it looks like {_looks_like(head)}; convert it or remove it"
         )
+
+
+def _vanished(path: Path) -> str:
+    return f"{path} is not there any more; put it back, or `deepcompress forget` the document"
 
 
 def _looks_like(head: bytes) -> str:
@@ -298,7 +304,9 @@ def _state(path: Path) -> tuple[Path, int, int]:
     try:
         status = path.stat()
     except FileNotFoundError as error:
-        raise FileVanished(f"{path} is not there any more; put it back or forget it") from error
+        raise FileVanished(
+            f"{path} is not there any more; put it back, or `deepcompress forget` the document"
+        ) from error
     except OSError as error:
         raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
     return path, status.st_mtime_ns, status.st_size
