@@ -1,8 +1,8 @@
 """The embedded models side by side, on a folder of documents with ground truth.
 
-    python -m benchmarks.models CORPUS [layout|tables|orientation|text-layer|text|figures ...]
+    python -m benchmarks.models CORPUS [layout|layout-sizes|tables|orientation|text-layer|...]
 
-CORPUS is what benchmarks/quality.py takes; layout, tables and text need the packages of its
+CORPUS is what benchmarks/quality.py takes; most comparisons need the packages of its
 ``requirements.txt``. Prints one markdown table or more for each comparison, all of them by default.
 Models, thresholds and steps are those of the pipeline; seconds are CPU seconds of this process,
 rendering left out.
@@ -34,7 +34,11 @@ from deepcompress_dagster.models.catalog import (
     checkpoint_for,
     spec_for,
 )
-from deepcompress_dagster.models.predictor import Predictor
+from deepcompress_dagster.models.layout import yolov8
+from deepcompress_dagster.models.predictor import Image, Predictor
+from deepcompress_dagster.models.text import cascade, ppocr
+from deepcompress_dagster.models.text.ctc import DecodedLine
+from deepcompress_dagster.models.text.ppocr import LineReader, PPOCRPredictor
 from deepcompress_dagster.pdf.client import PdfClient
 from deepcompress_dagster.pdf.messages import PageContent
 from deepcompress_dagster.pdf.worker import handlers
@@ -64,7 +68,7 @@ from deepcompress_dagster.records import (
     region_id,
     union,
 )
-from deepcompress_dagster.settings import Settings, load_settings
+from deepcompress_dagster.settings import OcrEffort, Settings, load_settings
 
 Record = Mapping[str, Any]
 
@@ -223,21 +227,41 @@ class Annotated:
 
 def compare_layout(corpus: Corpus) -> str:
     """Layout models, bare and mended with the text layer, and PyMuPDF's own on PDFs."""
-    annotated = [
+    annotated = _annotated(corpus)
+    pdfs = [document for document in annotated if corpus.is_pdf(document.record)]
+    tabled = _tabled(corpus)
+    return "\n\n".join(
+        [
+            _layout_table(corpus, annotated, "layout ground truth", _detected),
+            _layout_table(corpus, pdfs, "of these the PDFs", _detected_by_all),
+            _layout_table(corpus, tabled, "tables only, table ground truth", _detected_by_all),
+        ]
+    )
+
+
+def compare_layout_sizes(corpus: Corpus) -> str:
+    """The default layout model by the size that it sees a page at, mended with the text layer."""
+    annotated = _annotated(corpus)
+    tabled = _tabled(corpus)
+    return "\n\n".join(
+        [
+            _layout_table(corpus, annotated, "layout ground truth", _detected_by_size),
+            _layout_table(corpus, tabled, "tables only, table ground truth", _detected_by_size),
+        ]
+    )
+
+
+def _annotated(corpus: Corpus) -> list[Annotated]:
+    return [
         Annotated(record, truth)
         for record in corpus.records("layout")
         if (truth := corpus.truth(record, "layout"))
     ]
-    pdfs = [document for document in annotated if corpus.is_pdf(document.record)]
+
+
+def _tabled(corpus: Corpus) -> list[Annotated]:
     tabled = [Annotated(r, _table_boxes(corpus, r)) for r in corpus.records("table") if r["gt"]]
-    tabled = [document for document in tabled if document.truth["boxes"]]
-    return "\n\n".join(
-        [
-            _layout_table(corpus, annotated, "layout ground truth", with_pymupdf=False),
-            _layout_table(corpus, pdfs, "of these the PDFs", with_pymupdf=True),
-            _layout_table(corpus, tabled, "tables only, table ground truth", with_pymupdf=True),
-        ]
-    )
+    return [document for document in tabled if document.truth["boxes"]]
 
 
 def _table_boxes(corpus: Corpus, record: Record) -> dict[str, Any]:
@@ -260,9 +284,7 @@ def _fractions(box: BBox, size: tuple[float, float]) -> list[float]:
     return [box.x0 / width, box.y0 / height, box.x1 / width, box.y1 / height]
 
 
-def _layout_table(
-    corpus: Corpus, documents: Sequence[Annotated], title: str, *, with_pymupdf: bool
-) -> str:
+def _layout_table(corpus: Corpus, documents: Sequence[Annotated], title: str, see: "See") -> str:
     clock = Clock()
     pages = 0
     found: dict[str, list[list[dict[str, Any]]]] = defaultdict(list)
@@ -271,10 +293,7 @@ def _layout_table(
         for number in range(1, document.record["pages"] + 1):
             view = corpus.page(document.record, number)
             pages += 1
-            seen = dict(_detected(corpus.settings, view, clock))
-            if with_pymupdf:
-                seen[PYMUPDF] = _pymupdf_layout(corpus.pdf(document.record), number, clock)
-            for name, areas in seen.items():
+            for name, areas in see(corpus, document.record, number, view, clock):
                 regions[name] += [_region(area, number, view) for area in areas]
         for name, boxes in regions.items():
             found[name].append(boxes)
@@ -287,22 +306,61 @@ def _layout_table(
     return markdown_table(header, [[line[0], _licence(line[0]), *line[1:]] for line in lines])
 
 
-def _detected(
-    settings: Settings, view: PageView, clock: Clock
-) -> Iterator[tuple[str, Sequence[Area]]]:
+Seen = Iterator[tuple[str, Sequence[Area]]]
+See = Callable[[Corpus, Record, int, PageView, Clock], Seen]
+"""What each system sees on a page of a document: its name, and areas in points."""
+
+LAYOUT_SIDES = (1024, 896, 768, 640)
+
+
+def _detected(corpus: Corpus, record: Record, number: int, view: PageView, clock: Clock) -> Seen:
     """What each model sees, and that mended with the text layer, as the pipeline does it."""
-    size = view.rotation.upright_size
     for name in embedded(Task.LAYOUT):
-        model = predictor(settings, Task.LAYOUT, name)
         with clock.of(name, name + FUSED):
-            pixels, offset = page_sized(view.pixels, view.scale)
-            (seen,) = model.predict([pixels])
-        moved = [replace(item, bbox=item.bbox.shifted(*offset)) for item in seen]
-        areas = detected_areas(moved, view.scale, size, name)
+            areas = _model_layout(corpus, view, name)
         yield name, areas
         with clock.of(name + FUSED):
-            mended = postprocess_layout(areas, view.lines, size)
+            mended = postprocess_layout(areas, view.lines, view.rotation.upright_size)
         yield name + FUSED, mended
+
+
+def _detected_by_all(
+    corpus: Corpus, record: Record, number: int, view: PageView, clock: Clock
+) -> Seen:
+    """The same, and what PyMuPDF's own layout model sees."""
+    yield from _detected(corpus, record, number, view, clock)
+    yield PYMUPDF, _pymupdf_layout(corpus.pdf(record), number, clock)
+
+
+def _detected_by_size(
+    corpus: Corpus, record: Record, number: int, view: PageView, clock: Clock
+) -> Seen:
+    """What the default model sees of the page at each size."""
+    name = named_default(corpus.settings, Task.LAYOUT)
+    for side in LAYOUT_SIDES:
+        label = f"{name} at {side} px"
+        with clock.of(label), _constant(yolov8, "LONGEST_SIDE", side):
+            areas = _model_layout(corpus, view, name)
+            areas = postprocess_layout(areas, view.lines, view.rotation.upright_size)
+        yield label, areas
+
+
+def _model_layout(corpus: Corpus, view: PageView, name: str) -> list[Area]:
+    pixels, offset = page_sized(view.pixels, view.scale)
+    (seen,) = predictor(corpus.settings, Task.LAYOUT, name).predict([pixels])
+    moved = [replace(item, bbox=item.bbox.shifted(*offset)) for item in seen]
+    return detected_areas(moved, view.scale, view.rotation.upright_size, name)
+
+
+@contextmanager
+def _constant(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """An attribute of a module or class with another value for a while."""
+    usual = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, usual)
 
 
 def _pymupdf_layout(file: Path, number: int, clock: Clock) -> list[Area]:
@@ -565,18 +623,22 @@ SIDES = (640, 960, 1280)
 
 def compare_text(corpus: Corpus) -> str:
     """The text model on whole scans by resolution, and by the side that its detector sees."""
-    scans = [
+    scans = _plain_scans(corpus)
+    usual = ppocr.ENOUGH_SIDE
+    variants = [(dpi, usual) for dpi in DPIS]
+    variants += [(corpus.settings.dpi, side) for side in SIDES if side != usual]
+    header = ["dpi", "detector side", "pages", "cer", "cer_ci", "CPU-s/page"]
+    return markdown_table(header, [_text_line(corpus, scans, *variant) for variant in variants])
+
+
+def _plain_scans(corpus: Corpus) -> list[tuple[Record, str]]:
+    return [
         (record, truth)
         for record in corpus.records("scan")
         if record["pages"] == 1
         and not UNFIT & set(record["tests"])
         and (truth := corpus.truth(record, "text"))
     ]
-    usual = _detector_side()
-    variants = [(dpi, usual) for dpi in DPIS]
-    variants += [(corpus.settings.dpi, side) for side in SIDES if side != usual]
-    header = ["dpi", "detector side", "pages", "cer", "cer_ci", "CPU-s/page"]
-    return markdown_table(header, [_text_line(corpus, scans, *variant) for variant in variants])
 
 
 def _text_line(
@@ -585,7 +647,7 @@ def _text_line(
     model = predictor(corpus.settings, Task.TEXT)
     clock = Clock()
     scores = []
-    with _seeing(side):
+    with _constant(ppocr, "ENOUGH_SIDE", side):
         for record, truth in scans:
             pixels = corpus.page(record, 1, dpi).pixels
             with clock.of(model.name):
@@ -597,23 +659,67 @@ def _text_line(
     return [dpi, side, len(scans), *errors, f"{seconds:.2f}"]
 
 
-def _detector_side() -> int:
-    from deepcompress_dagster.models.text import ppocr
+# Readers
 
-    return ppocr.ENOUGH_SIDE
+SURE = (0.8, 0.85, 0.9, 0.93, 0.95, 0.97)
+"""Confidences of a word from which it stands; below, the small reader reads it again."""
+
+
+def compare_readers(corpus: Corpus) -> str:
+    """The tiny reader, the small one, and both, by the confidence that is sure enough."""
+    families: dict[str, list[tuple[Image, str]]] = defaultdict(list)
+    for record, truth in _plain_scans(corpus):
+        families[str(record["family"])].append((corpus.page(record, 1).pixels, truth))
+    header = ["family", "pages", "reader", "sure from", "read twice", "tok_f1", "cer", "CPU-s/page"]
+    lines = [
+        [family, len(pages), *line]
+        for family, pages in families.items()
+        for line in _reader_lines(corpus, pages)
+    ]
+    return markdown_table(header, lines)
+
+
+def _reader_lines(corpus: Corpus, pages: Sequence[tuple[Image, str]]) -> Iterator[list[Any]]:
+    yield ["tiny", "-", *_read_scores(corpus, pages, OcrEffort.FAST)]
+    for sure in SURE:
+        with _constant(cascade, "SURE", sure):
+            yield ["both", sure, *_read_scores(corpus, pages, OcrEffort.BALANCED)]
+    yield ["small", "-", *_read_scores(corpus, pages, OcrEffort.BEST)]
+
+
+def _read_scores(
+    corpus: Corpus, pages: Sequence[tuple[Image, str]], effort: OcrEffort
+) -> list[str]:
+    """Share of the lines' length that is read twice, scores, and CPU seconds a page."""
+    model = predictor(corpus.settings.model_copy(update={"ocr_effort": effort}), Task.TEXT)
+    assert isinstance(model, PPOCRPredictor)
+    clock = Clock()
+    scores: list[Record] = []
+    lengths: Counter[LineReader] = Counter()
+    with _counted(lengths):
+        for pixels, truth in pages:
+            with clock.of(effort):
+                (read,) = model.predict([pixels])
+            text = "\n".join(line.text for line in read.lines)
+            scores.append(corpus.scorer.score_text(truth, text, "text", True))
+    return [
+        share(lengths[model.careful.lines], lengths[model.first.lines]) if model.careful else "-",
+        *(mean(score[name] for score in scores) for name in ("tok_f1", "cer")),
+        f"{clock.seconds[effort] / len(pages):.2f}",
+    ]
 
 
 @contextmanager
-def _seeing(side: int) -> Iterator[None]:
-    """Have the detector see pages with a longer side of ``side`` pixels."""
-    from deepcompress_dagster.models.text import ppocr
+def _counted(lengths: Counter[LineReader]) -> Iterator[None]:
+    """Add up the length of what each reader reads, in heights of the line."""
 
-    usual = ppocr.ENOUGH_SIDE
-    ppocr.ENOUGH_SIDE = side
-    try:
+    def read(reader: LineReader, images: Sequence[Image]) -> list[DecodedLine]:
+        lengths[reader] += sum(image.shape[1] / image.shape[0] for image in images)
+        return usual(reader, images)
+
+    usual = LineReader.read
+    with _constant(LineReader, "read", read):
         yield
-    finally:
-        ppocr.ENOUGH_SIDE = usual
 
 
 # Figures
@@ -689,10 +795,12 @@ def _kinds(
 
 COMPARISONS: Mapping[str, Callable[[Corpus], str]] = {
     "layout": compare_layout,
+    "layout-sizes": compare_layout_sizes,
     "tables": compare_tables,
     "orientation": compare_orientation,
     "text-layer": compare_text_layer,
     "text": compare_text,
+    "readers": compare_readers,
     "figures": compare_figures,
 }
 

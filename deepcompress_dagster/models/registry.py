@@ -31,6 +31,7 @@ def _options(task: Task, *, but: str = "") -> frozenset[str]:
 
 
 _THREADS = frozenset({"threads"})
+_READER = frozenset({"threads", "tessdata", "effort"})
 _DETECTOR = _options(Task.LAYOUT, but="attention")
 _DETR = _options(Task.LAYOUT, but="threads")
 
@@ -56,7 +57,7 @@ FAMILIES: Mapping[str, Family] = {
     "pplcnet_orientation": Family(
         Task.ORIENTATION, "orientation.pplcnet", "OrientationPredictor", _THREADS
     ),
-    "pp_ocrv6": Family(Task.TEXT, "text.ppocr_onnx", "PPOCROnnxPredictor", _THREADS | {"tessdata"}),
+    "pp_ocrv6": Family(Task.TEXT, "text.ppocr_onnx", "PPOCROnnxPredictor", _READER),
     "pp_ocr": Family(Task.TEXT, "text.ppocr_torch", "PPOCRTorchPredictor", frozenset({"tessdata"})),
     "got_ocr2": Family(
         Task.TEXT,

@@ -54,6 +54,12 @@ class Block:
         return [word for line in self.lines for word in line.words]
 
     @property
+    def read_by(self) -> str:
+        """The model, and which of its readers read the lines."""
+        readers = {name for line in self.lines if line.reader for name in line.reader.split("+")}
+        return " ".join([self.model, *(["+".join(sorted(readers))] if readers else [])])
+
+    @property
     def is_code(self) -> bool:
         return self.label is Label.TEXT and is_code(self.lines)
 
@@ -154,7 +160,7 @@ def text_row(block: Block, rotation: PageRotation) -> TextBlock | None:
             )
             for line in lines
         ),
-        model=block.model,
+        model=block.read_by,
         font_size=round(size, 2),
         bold=2 * heavy > letters,
         monospace=block.is_code,

@@ -32,6 +32,7 @@ class PageLine:
     """One line, box in upright points. ``block`` groups lines that the PDF keeps together.
 
     ``row`` numbers the rows of a page that was read as a whole, along its slant; -1 is unknown.
+    ``reader`` is that of ``TextLine``.
     """
 
     bbox: BBox
@@ -40,6 +41,7 @@ class PageLine:
     confidence: float = 1.0
     block: int = -1
     row: int = -1
+    reader: str | None = None
 
     @cached_property
     def text(self) -> str:
@@ -94,7 +96,7 @@ def ocr_line(read: TextLine, words: Sequence[TextLine] = ()) -> PageLine:
     """A line that OCR read; without the model's ``words`` they share its box by their length."""
     read = replace(read, text=normalised(read.text))
     pieces = tuple(Word(word.bbox, normalised(word.text)) for word in words) or _shared_out(read)
-    return PageLine(read.bbox, pieces, TextSource.OCR, read.confidence)
+    return PageLine(read.bbox, pieces, TextSource.OCR, read.confidence, reader=read.reader)
 
 
 def _shared_out(read: TextLine) -> tuple[Word, ...]:

@@ -41,7 +41,7 @@ def test_a_text_layer_is_accepted_and_a_spoiled_one_rejected(corpus, capsys):
 def test_an_unknown_comparison_is_refused_with_the_names_of_the_others(corpus, capsys):
     with pytest.raises(SystemExit):
         models.main([str(corpus), "lay-out"])
-    assert "layout, tables, orientation" in capsys.readouterr().err
+    assert "layout, layout-sizes, tables" in capsys.readouterr().err
 
 
 def test_threshold_decides_whether_an_answer_is_followed():

@@ -150,7 +150,7 @@ def test_weights_are_in_the_format_that_is_asked_for(model_type, load):
 
 
 @pytest.mark.parametrize(
-    ("mode", "name"), [("small", "ppocrv6-small"), ("base", "got-ocr2"), ("large", "got-ocr2")]
+    ("mode", "name"), [("small", "ppocrv6"), ("base", "got-ocr2"), ("large", "got-ocr2")]
 )
 def test_ocr_mode_names_the_text_model_of_the_full_profile_alone(mode, name):
     def chosen(**more):
@@ -159,8 +159,8 @@ def test_ocr_mode_names_the_text_model_of_the_full_profile_alone(mode, name):
         return checkpoint.name
 
     assert chosen(profile="full") == name
-    assert chosen(profile="embedded") == "ppocrv6-small"
-    assert chosen(profile="full", text="ppocrv6-small") == "ppocrv6-small"
+    assert chosen(profile="embedded") == "ppocrv6"
+    assert chosen(profile="full", text="ppocrv6") == "ppocrv6"
 
 
 def test_the_decoding_settings_reach_the_predictor():

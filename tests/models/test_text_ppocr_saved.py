@@ -82,7 +82,7 @@ def reader(saved: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def alone(reader: Any) -> list[Any]:
-    return reader._recognise(lines(8))
+    return reader.first.lines.read(lines(8))
 
 
 def lines(count: int) -> list[Any]:
@@ -100,14 +100,14 @@ def test_lines_are_read_as_transformers_reads_them(saved: Path, reader: Any) -> 
     blue_first = "PPOCRV6" in (saved / "rec" / "preprocessor_config.json").read_text()
     pixels = (wide[..., ::-1] if blue_first else wide) / np.float32(127.5) - 1
     with torch.inference_mode():
-        said = reader._networks._recogniser(
+        said = reader._modules[1](
             torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).permute(2, 0, 1)[None]
         ).last_hidden_state[0]
     best, classes = said.max(-1)
     new = torch.ones(len(classes), dtype=torch.bool)
     new[1:] = classes[1:] != classes[:-1]
     new &= classes != 0
-    (line,) = reader._recognise([wide])
+    (line,) = reader.first.lines.read([wide])
     assert line.text.replace(" ", "") == "".join(
         CHARACTERS[number] for number in classes[new]
     ).replace(" ", "")
@@ -118,8 +118,8 @@ def test_lines_are_read_as_transformers_reads_them(saved: Path, reader: Any) -> 
 def test_lines_read_the_same_in_batches(
     reader: Any, alone: list[Any], size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader._networks, "lines_per_batch", size)
-    together = reader._recognise(lines(8))
+    monkeypatch.setattr(reader.first.lines._recogniser, "lines_per_batch", size)
+    together = reader.first.lines.read(lines(8))
     assert [line.text for line in together] == [line.text for line in alone]
     assert len({line.text for line in alone}) > 1
     for one, other in zip(alone, together, strict=True):

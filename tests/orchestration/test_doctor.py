@@ -46,7 +46,7 @@ def test_all_is_well_after_a_good_run(bench: Bench, settings: Settings) -> None:
 def test_missing_models_and_folders_come_with_what_to_do(settings: Settings) -> None:
     settings.inbox.rmdir()
     found = look(settings)
-    assert found["model ppocrv6-small"].advice == "deepcompress models pull"
+    assert found["model ppocrv6"].advice == "deepcompress models pull"
     assert "DEEPCOMPRESS_INBOX" in (found["inbox"].advice or "")
     full = look(settings.model_copy(update={"min_free_mb": 1_000_000}))
     assert "make room" in (full["data folder"].advice or "")

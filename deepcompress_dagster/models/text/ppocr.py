@@ -5,9 +5,9 @@ the networks is told in ``ppocr_onnx.py`` and ``ppocr_torch.py``. Resizing and n
 PaddleOCR's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import cv2
 import numpy as np
@@ -16,6 +16,13 @@ from deepcompress_dagster.models import cancellation
 from deepcompress_dagster.models.onnx_graph import Array, Floats
 from deepcompress_dagster.models.predictor import Image, ReadText
 from deepcompress_dagster.models.shared.planes import IMAGENET_MEAN, IMAGENET_STD, planes
+from deepcompress_dagster.models.text.cascade import (
+    Piece,
+    cut,
+    is_hard,
+    unsure_pieces,
+    with_pieces,
+)
 from deepcompress_dagster.models.text.ctc import DecodedLine, decode
 from deepcompress_dagster.models.text.detection import LineBox, cut_out, find_lines
 from deepcompress_dagster.models.text.rows import reading_order
@@ -63,59 +70,89 @@ class Spelled:
     sure: Floats
 
 
-class LineNetworks(Protocol):
-    """A detector and a recogniser, on the engine and the device that they were loaded for."""
+class Recogniser(Protocol):
+    """A network that reads lines, on the engine and the device that it was loaded for."""
 
-    device: str
     lines_per_batch: int
-    """Lines of one width that the recogniser reads together."""
+    """Lines of one width that are read together."""
     characters: Sequence[str]
-    """Text of each class of the recogniser, the first of them no character."""
+    """Text of each class, the first of them no character."""
     blue_first: bool
-    """The order of colours that the recogniser was trained on."""
-
-    def probability(self, page: Floats) -> Floats:
-        """Of each pixel of a page, (1, 3, height, width), that it is text: (height, width)."""
-        ...
+    """The order of colours that it was trained on."""
 
     def spell(self, lines: Floats) -> list[Spelled]:
         """What each line, (lines, 3, LINE_HEIGHT, width), says."""
         ...
 
 
-class PPOCRPredictor:
-    """Reads crops of any size: whole pages, regions, single lines."""
+Detect: TypeAlias = Callable[[Floats], Floats]
+"""From a page, (1, 3, height, width), to the probability that a pixel is text, (height, width)."""
 
-    def __init__(
-        self, networks: LineNetworks, *, name: str, second: SecondReader | None = None
-    ) -> None:
-        """``second`` reads the lines of scripts that the networks were not taught."""
+
+class LineReader:
+    """Reads pieces of lines of any size with a recogniser; ``name`` tells it from others."""
+
+    def __init__(self, recogniser: Recogniser, name: str | None = None) -> None:
         self.name = name
-        self.device = networks.device
-        self._networks = networks
-        self._second = second
+        self._recogniser = recogniser
 
-    def predict(self, batch: Sequence[Image]) -> list[ReadText]:
-        """The lines of each crop in reading order; the lines of all crops are read together.
+    def read(self, images: Sequence[Image]) -> list[DecodedLine]:
+        """One reading per image, each of one upright line. Raises Cancelled when told to end."""
+        widths = [_line_width(image) for image in images]
+        groups: dict[int, list[int]] = {}
+        for i, width in enumerate(widths):
+            groups.setdefault(-(-width // WIDTH_STEP) * WIDTH_STEP, []).append(i)
+        decoded: dict[int, DecodedLine] = {}
+        at_once = self._recogniser.lines_per_batch
+        for padded, members in groups.items():
+            for start in range(0, len(members), at_once):
+                batch = members[start : start + at_once]
+                lines = [(images[i], widths[i]) for i in batch]
+                decoded.update(zip(batch, self._decode(lines, padded), strict=True))
+        return [decoded[i] for i in range(len(images))]
 
-        Raises Cancelled when it is told to end.
-        """
-        boxes = [self._detect(image) for image in batch]
-        pairs = list(zip(batch, boxes, strict=True))
-        readings = iter(self._read([(image, box) for image, own in pairs for box in own]))
-        return [self._text(image, [next(readings) for _ in own]) for image, own in pairs]
+    def _decode(self, lines: Sequence[tuple[Image, int]], padded: int) -> list[DecodedLine]:
+        recogniser = self._recogniser
+        cancellation.check()
+        canvas = np.concatenate(
+            [
+                _line_canvas(image, width, padded, blue_first=recogniser.blue_first)
+                for image, width in lines
+            ]
+        )
+        return [
+            decode(
+                said.classes,
+                said.steps,
+                said.sure,
+                recogniser.characters,
+                width / padded * len(said.classes),
+            )
+            for said, (_, width) in zip(recogniser.spell(canvas), lines, strict=True)
+        ]
 
-    def _text(self, image: Image, readings: Sequence[LineReading]) -> ReadText:
-        """What an image says, lines in other scripts read once more."""
-        if self._second is None:
-            return _read_text(readings, image)
-        better, note = reread(image, readings, self._second)
-        return replace(_read_text(better, image), note=note)
 
-    def _detect(self, image: Image) -> list[LineBox]:
+@dataclass(frozen=True, slots=True)
+class ReaderPair:
+    """What finds lines and what reads them."""
+
+    detect: Detect
+    lines: LineReader
+
+    def read(self, images: Sequence[Image]) -> list[list[LineReading]]:
+        """The lines of each crop, in no particular order; all of them are read together."""
+        found = [(i, image, box) for i, image in enumerate(images) for box in self._find(image)]
+        readings: list[list[LineReading]] = [[] for _ in images]
+        for (i, *_), reading in zip(
+            found, self._read([(image, box) for _, image, box in found]), strict=True
+        ):
+            readings[i].append(reading)
+        return readings
+
+    def _find(self, image: Image) -> list[LineBox]:
         cancellation.check()
         scale = _detector_scale(image)
-        found = find_lines(self._networks.probability(_detector_canvas(image, scale)))
+        found = find_lines(self.detect(_detector_canvas(image, scale)))
         return [box.scaled(1 / scale, -MARGIN, -MARGIN) for box in found]
 
     def _read(self, lines: Sequence[tuple[Image, LineBox]]) -> list[LineReading]:
@@ -125,47 +162,92 @@ class PPOCRPredictor:
             for i, (image, box) in enumerate(lines)
             for turn in _directions(box)
         ]
-        decoded = self._recognise([pixels for *_, pixels in attempts])
+        decoded = self.lines.read([pixels for *_, pixels in attempts])
         best: list[LineReading | None] = [None] * len(lines)
         for (i, box, turn, _), line in zip(attempts, decoded, strict=True):
             known = best[i]
             if known is None or line.confidence > known.line.confidence:
-                best[i] = LineReading(box, turn, line)
+                best[i] = LineReading(box, turn, line, self.lines.name)
         return [reading for reading in best if reading is not None]
 
-    def _recognise(self, images: Sequence[Image]) -> list[DecodedLine]:
-        widths = [_line_width(image) for image in images]
-        groups: dict[int, list[int]] = {}
-        for i, width in enumerate(widths):
-            groups.setdefault(-(-width // WIDTH_STEP) * WIDTH_STEP, []).append(i)
-        decoded: dict[int, DecodedLine] = {}
-        at_once = self._networks.lines_per_batch
-        for padded, members in groups.items():
-            for start in range(0, len(members), at_once):
-                batch = members[start : start + at_once]
-                lines = [(images[i], widths[i]) for i in batch]
-                decoded.update(zip(batch, self._decode(lines, padded), strict=True))
-        return [decoded[i] for i in range(len(images))]
 
-    def _decode(self, lines: Sequence[tuple[Image, int]], padded: int) -> list[DecodedLine]:
-        networks = self._networks
-        cancellation.check()
-        canvas = np.concatenate(
-            [
-                _line_canvas(image, width, padded, blue_first=networks.blue_first)
-                for image, width in lines
-            ]
+class PPOCRPredictor:
+    """Reads crops of any size: whole pages, regions, single lines.
+
+    A careful pair, slower and better, reads again what the first one is unsure of: words, or the
+    whole crop where many of its words are unsure.
+    """
+
+    def __init__(
+        self,
+        first: ReaderPair,
+        careful: ReaderPair | None = None,
+        *,
+        name: str,
+        device: str,
+        second: SecondReader | None = None,
+    ) -> None:
+        """``second`` reads the lines of scripts that the pairs were not taught."""
+        self.name = name
+        self.device = device
+        self.first = first
+        self.careful = careful
+        self._second = second
+
+    def predict(self, batch: Sequence[Image]) -> list[ReadText]:
+        """The lines of each crop in reading order.
+
+        Raises Cancelled when it is told to end.
+        """
+        found = self.first.read(batch)
+        if self.careful is not None:
+            found = _checked(batch, found, self.careful)
+        return [self._text(image, own) for image, own in zip(batch, found, strict=True)]
+
+    def _text(self, image: Image, readings: Sequence[LineReading]) -> ReadText:
+        """What an image says, lines in other scripts read once more."""
+        if self._second is None:
+            return _read_text(readings, image)
+        better, note = reread(image, readings, self._second)
+        return replace(_read_text(better, image), note=note)
+
+
+def _checked(
+    batch: Sequence[Image], found: Sequence[list[LineReading]], careful: ReaderPair
+) -> list[list[LineReading]]:
+    """What was found in each crop, with what ``careful`` makes of what is unsure."""
+    hard = [i for i, own in enumerate(found) if is_hard([reading.line for reading in own])]
+    anew = dict(zip(hard, careful.read([batch[i] for i in hard]), strict=True))
+    return [
+        anew[i] if i in anew else _read_again(image, own, careful.lines)
+        for i, (image, own) in enumerate(zip(batch, found, strict=True))
+    ]
+
+
+def _read_again(
+    image: Image, readings: Sequence[LineReading], reader: LineReader
+) -> list[LineReading]:
+    """The readings, with the pieces that are unsure as ``reader`` reads them, if it is surer."""
+    pieces = [(i, piece) for i, known in enumerate(readings) for piece in unsure_pieces(known.line)]
+    again = reader.read([cut(_straight(image, readings[i]), piece) for i, piece in pieces])
+    better: dict[int, list[tuple[Piece, DecodedLine]]] = {}
+    for (i, piece), line in zip(pieces, again, strict=True):
+        if line.confidence >= piece.confidence:
+            better.setdefault(i, []).append((piece, line))
+    return [
+        replace(
+            known,
+            line=with_pieces(known.line, better[i]),
+            reader=f"{known.reader}+{reader.name}",
         )
-        return [
-            decode(
-                said.classes,
-                said.steps,
-                said.sure,
-                networks.characters,
-                width / padded * len(said.classes),
-            )
-            for said, (_, width) in zip(networks.spell(canvas), lines, strict=True)
-        ]
+        if i in better
+        else known
+        for i, known in enumerate(readings)
+    ]
+
+
+def _straight(image: Image, reading: LineReading) -> Image:
+    return _turned(cut_out(image, reading.box), reading.turn)
 
 
 def _detector_scale(image: Image) -> float:
@@ -223,11 +305,12 @@ def _read_text(readings: Sequence[LineReading], image: Image) -> ReadText:
     height, width = image.shape[:2]
     kept = _in_order([r for r in readings if r.line.confidence >= LEAST_CONFIDENCE])
 
-    def line(box: LineBox, text: str, confidence: float) -> TextLine:
-        return TextLine(box.bounds.clipped(width, height).rounded(), text, round(confidence, 4))
+    def line(box: LineBox, text: str, confidence: float, reader: str | None = None) -> TextLine:
+        place = box.bounds.clipped(width, height).rounded()
+        return TextLine(place, text, round(confidence, 4), reader=reader)
 
     return ReadText(
-        tuple(line(r.box, r.line.text, r.line.confidence) for r in kept),
+        tuple(line(r.box, r.line.text, r.line.confidence, r.reader) for r in kept),
         tuple(
             line(r.box.part(word.start, word.end, r.turn), word.text, word.confidence)
             for r in kept

@@ -1,4 +1,8 @@
-"""PP-OCR as PaddleOCR exports it, on ONNX Runtime."""
+"""PP-OCR as PaddleOCR exports it, on ONNX Runtime: the small readers, the tiny ones, or both.
+
+A folder has a detector ``det.onnx`` and a recogniser ``rec.onnx`` with, where the graph does not
+list its characters itself, ``characters.txt``; or those of two sizes, the size in front.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,32 +11,32 @@ from deepcompress_dagster.models.device import CPU
 from deepcompress_dagster.models.onnx_graph import Floats, OnnxGraph
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.models.text.ctc import first_steps
-from deepcompress_dagster.models.text.ppocr import PPOCRPredictor, Spelled
+from deepcompress_dagster.models.text.ppocr import (
+    LineReader,
+    PPOCRPredictor,
+    ReaderPair,
+    Spelled,
+)
 from deepcompress_dagster.models.text.tesseract import TesseractReader
+from deepcompress_dagster.settings import OcrEffort
 
-DETECTOR, RECOGNISER = "det.onnx", "rec.onnx"
+SIZES = ("tiny_", "small_", "")
+"""Beginnings of file names, the faster pair first."""
 
 
-class OnnxNetworks:
-    """A detector and a recogniser; lines are read one by one, which is faster on a CPU."""
+class OnnxRecogniser:
+    """A graph that reads lines, one by one, which is faster on a CPU."""
 
-    device = CPU
     lines_per_batch = 1
     blue_first = True
 
-    def __init__(self, detector: OnnxGraph, recogniser: OnnxGraph) -> None:
-        """Raises ModelError when the recogniser does not list its characters."""
-        self._detector = detector
-        self._recogniser = recogniser
-        self.characters = _characters(recogniser.metadata.get("character", ""))
-
-    def probability(self, page: Floats) -> Floats:
-        (found,) = self._detector.run(page)
-        probability: Floats = found[0, 0]
-        return probability
+    def __init__(self, graph: OnnxGraph, characters: Sequence[str]) -> None:
+        """``characters`` are the text of each class."""
+        self.characters = characters
+        self._graph = graph
 
     def spell(self, lines: Floats) -> list[Spelled]:
-        (probabilities,) = self._recogniser.run(lines)
+        (probabilities,) = self._graph.run(lines)
         return [_spelled(own) for own in probabilities]
 
 
@@ -41,17 +45,47 @@ class PPOCROnnxPredictor(PPOCRPredictor):
 
     @classmethod
     def from_folder(
-        cls, folder: Path, *, threads: int = 1, tessdata: Path | None = None
+        cls,
+        folder: Path,
+        *,
+        effort: OcrEffort = OcrEffort.BALANCED,
+        threads: int = 1,
+        tessdata: Path | None = None,
     ) -> "PPOCROnnxPredictor":
-        """The predictor of a folder. Raises ModelError when it holds no such pair of graphs.
+        """The predictor of a folder. Raises ModelError when it holds no such graphs.
 
         ``tessdata`` holds the language data for other scripts; None is where systems keep them.
         """
-        detector, recogniser = (
-            OnnxGraph(folder / name, threads) for name in (DETECTOR, RECOGNISER)
-        )
-        networks = OnnxNetworks(detector, recogniser)
-        return cls(networks, name=folder.name, second=TesseractReader(tessdata))
+        sizes = [size for size in SIZES if (folder / f"{size}rec.onnx").exists()]
+        if not sizes:
+            raise ModelError(f"{folder} holds no PP-OCR graphs: there is no rec.onnx")
+        chosen = {OcrEffort.FAST: sizes[:1], OcrEffort.BEST: sizes[-1:]}.get(effort, sizes)
+        pairs = [_pair(folder, size, threads) for size in chosen]
+        return cls(*pairs, name=folder.name, device=CPU, second=TesseractReader(tessdata))
+
+
+def _pair(folder: Path, size: str, threads: int) -> ReaderPair:
+    detector = OnnxGraph(folder / f"{size}det.onnx", threads)
+
+    def detect(page: Floats) -> Floats:
+        (found,) = detector.run(page)
+        probability: Floats = found[0, 0]
+        return probability
+
+    lines = LineReader(_recogniser(folder, size, threads), size.rstrip("_") or None)
+    return ReaderPair(detect, lines)
+
+
+def _recogniser(folder: Path, size: str, threads: int) -> OnnxRecogniser:
+    graph = OnnxGraph(folder / f"{size}rec.onnx", threads)
+    path = folder / f"{size}characters.txt"
+    listed = graph.metadata.get("character", "")
+    if path.exists():
+        listed = path.read_text(encoding="utf-8").removesuffix("\n")
+    if not listed:
+        raise ModelError(f"{folder}: {size}rec.onnx does not say which characters it reads")
+    # None for the blank, the listed characters, the space.
+    return OnnxRecogniser(graph, ["", *listed.split("\n"), " "])
 
 
 def _spelled(probabilities: Floats) -> Spelled:
@@ -59,10 +93,3 @@ def _spelled(probabilities: Floats) -> Spelled:
     classes = probabilities.argmax(-1)
     steps = first_steps(classes)
     return Spelled(classes, steps, probabilities[steps, classes[steps]])
-
-
-def _characters(listed: str) -> Sequence[str]:
-    """Text of each class: none for the blank, the listed characters, the space."""
-    if not listed:
-        raise ModelError("the recogniser does not say which characters it reads")
-    return ["", *listed.split("\n"), " "]

@@ -11,14 +11,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoModelForObjectDetection, AutoModelForTextRecognition
 
 from deepcompress_dagster.models.device import CPU
 from deepcompress_dagster.models.onnx_graph import Array, Floats
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.models.text.ctc import first_steps
-from deepcompress_dagster.models.text.ppocr import PPOCRPredictor, Spelled
+from deepcompress_dagster.models.text.ppocr import (
+    LineReader,
+    PPOCRPredictor,
+    ReaderPair,
+    Spelled,
+)
 from deepcompress_dagster.models.text.second_reader import SecondReader
 from deepcompress_dagster.models.text.tesseract import TesseractReader
 from deepcompress_dagster.models.weights import pretrained
@@ -36,53 +41,50 @@ _BLUE_FIRST = "PPOCRV6"
 """Recognisers whose processor turns red, green, blue round; that of the fifth version does not."""
 
 
-class TorchNetworks:
-    """A detector and a recogniser of transformers."""
+class TorchRecogniser:
+    """A recogniser of transformers."""
 
     def __init__(
-        self,
-        detector: nn.Module,
-        recogniser: Any,
-        characters: Sequence[str],
-        *,
-        device: str,
-        blue_first: bool,
+        self, module: Any, characters: Sequence[str], *, device: str, blue_first: bool
     ) -> None:
-        self.device = device
         self.lines_per_batch = 1 if device == CPU else LINES_PER_BATCH
         self.characters = characters
         self.blue_first = blue_first
-        self._detector = detector
-        self._recogniser = recogniser
-        self._dtype = next(detector.parameters()).dtype
-
-    def probability(self, page: Floats) -> Floats:
-        with torch.inference_mode():
-            output = self._detector(self._uploaded(page)).last_hidden_state
-        found: Floats = output[0, 0].float().cpu().numpy()
-        return found
+        self._module = module
+        self._device = device
 
     def spell(self, lines: Floats) -> list[Spelled]:
         with torch.inference_mode():
-            logits = _logits(self._recogniser, self._uploaded(lines))
+            pixels = torch.from_numpy(lines).to(self._device, self._module.dtype)
+            logits = _logits(self._module, pixels)
             classes = logits.argmax(-1).cpu().numpy()
             steps = [first_steps(row) for row in classes]
             sure = _probabilities(logits, steps)
         return [Spelled(*row) for row in zip(classes, steps, sure, strict=True)]
-
-    def _uploaded(self, pixels: Floats) -> Tensor:
-        return torch.from_numpy(pixels).to(self.device, self._dtype)
 
 
 class PPOCRTorchPredictor(PPOCRPredictor):
     """Reads crops with two checkpoints of transformers."""
 
     def __init__(
-        self, networks: TorchNetworks, *, name: str, second: SecondReader | None = None
+        self,
+        detector: Any,
+        recogniser: TorchRecogniser,
+        *,
+        name: str,
+        device: str,
+        second: SecondReader | None = None,
     ) -> None:
-        super().__init__(networks, name=name, second=second)
+        def detect(page: Floats) -> Floats:
+            with torch.inference_mode():
+                pixels = torch.from_numpy(page).to(device, detector.dtype)
+                found: Floats = detector(pixels).last_hidden_state[0, 0].float().cpu().numpy()
+            return found
+
+        pair = ReaderPair(detect, LineReader(recogniser))
+        super().__init__(pair, name=name, device=device, second=second)
         # Named here as well, so that the cache finds the weights that it accounts for.
-        self._modules = [networks._detector, networks._recogniser]
+        self._modules = [detector, recogniser._module]
 
     @classmethod
     def from_folder(
@@ -93,22 +95,22 @@ class PPOCRTorchPredictor(PPOCRPredictor):
         ``tessdata`` holds the language data for other scripts; None is where systems keep them.
         """
 
-        def load(part: str, auto: Any) -> nn.Module:
+        def load(part: str, auto: Any) -> Any:
             config = pretrained.load_config(folder / part)
-            module: nn.Module = pretrained.load_model(
+            return pretrained.load_model(
                 folder / part, auto, config, device=device, dtype=dtype, attention=Attention.AUTO
             )
-            return module
 
         processing = _processing(folder / RECOGNISER)
-        networks = TorchNetworks(
-            load(DETECTOR, AutoModelForObjectDetection),
+        recogniser = TorchRecogniser(
             load(RECOGNISER, AutoModelForTextRecognition),
             processing["character_list"],
             device=device,
             blue_first=processing.get("image_processor_type", "").startswith(_BLUE_FIRST),
         )
-        return cls(networks, name=folder.name, second=TesseractReader(tessdata))
+        detector = load(DETECTOR, AutoModelForObjectDetection)
+        second = TesseractReader(tessdata)
+        return cls(detector, recogniser, name=folder.name, device=device, second=second)
 
 
 def _logits(recogniser: Any, pixels: Tensor) -> Tensor:

@@ -35,13 +35,21 @@ MOSTLY = 0.5
 """Share of unsure lines from which a script that shares letters is looked for."""
 
 
+OTHER_SCRIPTS = "tesseract"
+"""What the ``reader`` of a line is called that the second reader read."""
+
+
 @dataclass(frozen=True, slots=True)
 class LineReading:
-    """A line as it was read; ``turn`` is 0 for text that runs right, 90 down, 270 up."""
+    """A line as it was read; ``turn`` is 0 for text that runs right, 90 down, 270 up.
+
+    ``reader`` is that of ``TextLine``.
+    """
 
     box: LineBox
     turn: int
     line: DecodedLine
+    reader: str | None = None
 
     @property
     def length(self) -> float:
@@ -103,7 +111,7 @@ def _share(readings: Sequence[LineReading], chosen: Sequence[bool]) -> float:
 def _surer(reading: LineReading, line: DecodedLine | None) -> LineReading:
     if line is None or not (reading.is_left_out or line.confidence > reading.line.confidence):
         return reading
-    return replace(reading, line=line)
+    return replace(reading, line=line, reader=OTHER_SCRIPTS)
 
 
 def _straight(image: Image, reading: LineReading) -> Image:
