@@ -1,5 +1,7 @@
 """What tests of several floors share."""
 
+import gc
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,3 +64,16 @@ def new_pdf(tmp_path: Path) -> NewPdf:
         return path
 
     return build
+
+
+def pytest_unconfigure() -> None:
+    """Take DuckDB's modules apart, so that the last line of a session is its result.
+
+    Its binding lists what still lives when the interpreter ends, some ninety lines. Where torch
+    was imported too, modules live on until then: the constants of DuckDB's own module, and the
+    connections of warehouses that a test left to the garbage collector.
+    """
+    gc.collect()
+    for name in [name for name in sys.modules if name.split(".")[0] in ("duckdb", "_duckdb")]:
+        vars(sys.modules.pop(name)).clear()
+    gc.collect()
