@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from deepcompress_dagster import page_ranges
 from deepcompress_dagster.orchestration.partitions import documents
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ tenth of a document without a word means that reading failed."""
 MAX_GARBLED_SHARE = 0.02
 """Replacement, private-use and control characters among all characters. Formulas and symbol fonts
 bring some; at one in fifty, words no longer match a search."""
+
+MAX_DOUBT = 0.15
+"""Share of text and tables that is likely wrong: grades C and D. Confidence is calibrated."""
 
 Metadata = Mapping[str, str | int | float]
 
@@ -91,6 +95,12 @@ def _overlapping_tables(quality: "DocumentQuality") -> tuple[float, Metadata]:
     return quality.overlapping_tables, {"tables": quality.tables}
 
 
+def _doubt(quality: "DocumentQuality") -> tuple[float, Metadata]:
+    return round(1 - quality.trust, 4) if quality.trust is not None else 0.0, {
+        "doubtful pages": page_ranges.in_short(quality.doubtful_pages) or "none",
+    }
+
+
 CHECKS = (
     Check(
         "pages",
@@ -124,6 +134,15 @@ CHECKS = (
         MAX_GARBLED_SHARE,
         dg.AssetCheckSeverity.WARN,
         _garbled_share,
+    ),
+    Check(
+        "text",
+        "doubtful_text",
+        f"At most {MAX_DOUBT:.0%} of text and tables are likely wrong (grades C and D are above);"
+        " the pages not to be trusted are named.",
+        MAX_DOUBT,
+        dg.AssetCheckSeverity.WARN,
+        _doubt,
     ),
     Check(
         "tables",

@@ -21,7 +21,7 @@ from deepcompress_dagster.records import (
     PageError,
     PageStatus,
 )
-from deepcompress_dagster.warehouse import full_text, staging
+from deepcompress_dagster.warehouse import full_text, quality, staging
 from deepcompress_dagster.warehouse.arrow import bound, insert
 from deepcompress_dagster.warehouse.errors import NothingStagedError, UnknownDocumentError
 from deepcompress_dagster.warehouse.rows import error_row
@@ -361,6 +361,10 @@ def _refresh_document(
     conn.execute(
         "UPDATE documents SET status = ?, error = ?, processed_at = ? WHERE document_id = ?",
         [status.value, reason, now, document_id],
+    )
+    conn.execute(
+        "UPDATE documents SET grade = ? WHERE document_id = ?",
+        [quality.grade(conn, document_id), document_id],
     )
     return status
 

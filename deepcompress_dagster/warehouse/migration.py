@@ -67,6 +67,7 @@ def _to_version_3(conn: duckdb.DuckDBPyConnection) -> None:
     add_column(conn, DOCUMENTS, "attachments", "[]")
     conn.execute(f"ALTER TABLE text ADD COLUMN lines.element.style {STYLE_STRUCT}")
     conn.execute("ALTER TABLE figures ADD COLUMN data.confidence DOUBLE")
+    add_column(conn, DOCUMENTS, "grade")
     create_tables(conn, [SEARCH_BLOCKS, SEARCH_TERMS, FORGOTTEN])
     full_text.refresh(conn)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from deepcompress_dagster.warehouse.sql import COSTS_CONTENT, first_row
+from deepcompress_dagster.warehouse.sql import COSTS_CONTENT, first_row, only_row
 
 PREVIEW_ROWS = 12
 PREVIEW_COLUMNS = 8
@@ -69,6 +69,13 @@ SELECT (SELECT count(*) FROM tables WHERE document_id = $document_id) AS tables,
     (SELECT count(*) FROM overlapping) AS overlapping_tables
 """
 
+_TRUST = """
+SELECT round(avg(quality), 4) AS trust, min(quality) = 0 AS has_unread_pages,
+    coalesce(list(page_number ORDER BY page_number) FILTER (quality < $doubtful), [])
+        AS doubtful_pages
+FROM page_quality WHERE document_id = $document_id
+"""
+
 _FIRST_TABLE = f"""
 SELECT list_filter(
     cells, lambda cell: cell."row" < {PREVIEW_ROWS} AND cell."column" < {PREVIEW_COLUMNS}
@@ -78,6 +85,14 @@ ORDER BY page_number, reading_order, region_id LIMIT 1
 """
 
 
+GRADES: Mapping[str, float] = {"A": 0.95, "B": 0.85, "C": 0.7}
+"""Grades by the mean quality of the pages that they begin at; below the last is D. Confidence is
+calibrated: of a document at .95 one block in twenty is expected to be wrong."""
+
+DOUBTFUL = 0.85
+"""Quality of a page below which it is named as one not to be trusted."""
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentQuality:
     """What the committed rows of one document show.
@@ -85,7 +100,9 @@ class DocumentQuality:
     A page has ink when it carries a text layer or a region was found on it; it is silent when no
     text, table or text inside a figure was read from it. Garbled characters are replacement,
     private-use and control characters. A table overlaps when two cells take up one place of its
-    grid. ``first_table`` is the upper left corner of the first table, row by row.
+    grid. ``first_table`` is the upper left corner of the first table, row by row. ``trust`` is the
+    mean quality of the pages with text, None where there are none, and ``doubtful_pages`` are those
+    below ``DOUBTFUL``; see the view page_quality.
     """
 
     page_count: int
@@ -98,6 +115,9 @@ class DocumentQuality:
     garbled_characters: int
     tables: int
     overlapping_tables: int
+    trust: float | None
+    has_unread_pages: bool | None
+    doubtful_pages: tuple[int, ...]
     first_table: tuple[tuple[str, ...], ...]
 
 
@@ -106,8 +126,32 @@ def quality(conn: duckdb.DuckDBPyConnection, document_id: str) -> DocumentQualit
     counts: dict[str, Any] = {"page_count": 0, "page_errors": 0}
     for sql in (_DOCUMENT, _PAGES, _TEXT, _TABLES):
         counts |= _row(conn, sql, document_id)
+    counts |= _trust(conn, document_id)
     found = first_row(conn, _FIRST_TABLE, {"document_id": document_id})
     return DocumentQuality(**counts, first_table=_corner(found[0]) if found else ())
+
+
+def grade(conn: duckdb.DuckDBPyConnection, document_id: str) -> str | None:
+    """The grade of a document by ``GRADES``; None where no page with text was read.
+
+    A is not given to a document with a page that failed or of which nothing was read.
+    """
+    found = _trust(conn, document_id)
+    if found["trust"] is None:
+        return None
+    best = next((name for name, least in GRADES.items() if found["trust"] >= least), "D")
+    return "B" if best == "A" and found["has_unread_pages"] else best
+
+
+def _trust(conn: duckdb.DuckDBPyConnection, document_id: str) -> dict[str, Any]:
+    trust, has_unread_pages, doubtful = only_row(
+        conn, _TRUST, {"document_id": document_id, "doubtful": DOUBTFUL}
+    )
+    return {
+        "trust": trust,
+        "has_unread_pages": has_unread_pages,
+        "doubtful_pages": tuple(doubtful),
+    }
 
 
 def _row(conn: duckdb.DuckDBPyConnection, sql: str, document_id: str) -> Mapping[str, Any]:

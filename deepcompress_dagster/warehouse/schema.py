@@ -150,6 +150,13 @@ DOCUMENTS = Table(
             "STRUCT(name VARCHAR, bytes BIGINT, sha256 VARCHAR, is_pdf BOOLEAN)[]",
             "Files inside the PDF; none until it was opened. Also view attachments.",
         ),
+        _optional(
+            "grade",
+            "VARCHAR",
+            "How far its text and tables can be trusted, by the mean of its pages in page_quality: "
+            "A from .95, if no page is 0; B from .85; C from .7; D below. Missing until a page "
+            "with text was read.",
+        ),
     ),
     has_index=True,
     unique=("sha256",),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from deepcompress_dagster.asset_graph import ASSETS, EDGES
 from deepcompress_dagster.warehouse.chunks import CHUNKS_MACRO, chunks_sql
 from deepcompress_dagster.warehouse.full_text import SEARCH_MACRO
-from deepcompress_dagster.warehouse.sql import IN_FLOW
+from deepcompress_dagster.warehouse.sql import COSTS_CONTENT, IN_FLOW
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,38 @@ JOIN documents d ON d.document_id = p.document_id AND d.is_current
 {_per_page("main.figures", "figures")}
 {_per_page("main.errors", "errors")}
 {_per_page("main.page_timings", "seconds", "sum(seconds)")}
+ORDER BY p.document_id, p.page_number
+"""
+
+_PAGE_QUALITY = f"""
+WITH content AS (
+    SELECT document_id, page_number, length(content) AS weight, confidence,
+        length(regexp_replace(content, '[^\\p{{Co}}\\x{{FFFD}}]', '', 'g')) AS garbled
+    FROM main.text
+    UNION ALL
+    SELECT document_id, page_number,
+        list_sum(list_transform(cells, lambda cell: length(cell.text))), confidence, 0
+    FROM main.tables
+), read AS (
+    SELECT document_id, page_number, sum(weight) AS weight,
+        sum(weight * confidence) / nullif(sum(weight), 0) AS confidence,
+        sum(garbled) / nullif(sum(weight), 0) AS garbled
+    FROM content GROUP BY document_id, page_number
+), unread AS (
+    SELECT DISTINCT document_id, page_number FROM main.layouts WHERE label <> 'picture'
+), failed AS (
+    SELECT DISTINCT document_id, page_number FROM main.errors WHERE {COSTS_CONTENT}
+)
+SELECT p.document_id, p.page_number, round(CASE
+    WHEN p.status = 'failed' THEN 0
+    WHEN r.weight > 0 THEN
+        (r.confidence - r.garbled) * CASE WHEN f.page_number IS NULL THEN 1 ELSE 0.5 END
+    WHEN u.page_number IS NOT NULL OR f.page_number IS NOT NULL THEN 0
+END, 4) AS quality
+FROM pages p
+LEFT JOIN read r ON r.document_id = p.document_id AND r.page_number = p.page_number
+LEFT JOIN unread u ON u.document_id = p.document_id AND u.page_number = p.page_number
+LEFT JOIN failed f ON f.document_id = p.document_id AND f.page_number = p.page_number
 ORDER BY p.document_id, p.page_number
 """
 
@@ -473,6 +505,18 @@ VIEWS = (
             "seconds": "Time over all stages.",
         },
         _PAGE_STATUS,
+    ),
+    View(
+        "page_quality",
+        "How far each page can be trusted: the share of its text and tables that is likely right.",
+        {
+            "document_id": "The document, see documents.",
+            **_PAGE,
+            "quality": "Mean confidence of text and tables by their characters, less the share of "
+            "characters without a meaning; half of it where a stage failed; 0 for a page that "
+            "failed, or shows text of which nothing was read; missing for a page without text.",
+        },
+        _PAGE_QUALITY,
     ),
     View(
         "live_pages",

@@ -136,6 +136,7 @@ def test_checks_judge_the_document_and_point_to_its_materialization(bench: Bench
     checks = evaluations(bench, outcome.run_ids[0])
     assert {check for check, found in checks.items() if not found.passed} == {
         "garbled_text",
+        "doubtful_text",
         "overlapping_cells",
     }
     record = bench.instance.get_latest_data_version_record(dg.AssetKey("text"))

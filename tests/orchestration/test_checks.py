@@ -17,6 +17,9 @@ GOOD = DocumentQuality(
     garbled_characters=20,
     tables=3,
     overlapping_tables=0,
+    trust=0.85,
+    has_unread_pages=False,
+    doubtful_pages=(3, 4, 9),
     first_table=(),
 )
 
@@ -38,6 +41,7 @@ def test_a_document_at_every_threshold_passes() -> None:
         ({"silent_pages": 3}, "pages_without_text"),
         ({"garbled_characters": 21}, "garbled_text"),
         ({"overlapping_tables": 1}, "overlapping_cells"),
+        ({"trust": 0.849}, "doubtful_text"),
     ],
 )
 def test_each_check_fails_just_above_its_threshold(flaw: dict[str, int], check: str) -> None:
@@ -46,7 +50,12 @@ def test_each_check_fails_just_above_its_threshold(flaw: dict[str, int], check: 
 
 def test_an_empty_document_passes() -> None:
     nothing = {name: 0 for name in GOOD.__slots__ if name != "first_table"}
-    assert failed(replace(GOOD, **nothing)) == []
+    assert failed(replace(GOOD, **nothing | {"trust": None, "doubtful_pages": ()})) == []
+
+
+def test_the_pages_that_are_not_to_be_trusted_are_named() -> None:
+    verdicts = {v.check.name: v for v in checks.judge(GOOD, frozenset({"text"}))}
+    assert verdicts["doubtful_text"].metadata["doubtful pages"] == "3-4,9"
 
 
 def test_checks_of_what_was_not_committed_are_not_asked_but_page_errors_are() -> None:

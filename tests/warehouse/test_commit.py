@@ -428,3 +428,49 @@ def test_two_failures_that_say_the_same_are_one_row_that_names_each_asset_once(
     commit(warehouse, document, [replace(page, errors=page.errors * 2)])
     with warehouse._database.read() as conn:
         assert conn.execute("SELECT assets FROM errors").fetchall() == [(["text"],)]
+
+
+@pytest.mark.parametrize(
+    ("confidences", "grade"),
+    [
+        ((1.0, 0.95), "A"),
+        ((1.0, 0.8), "B"),
+        ((0.8, 0.7), "C"),
+        ((0.9, 0.4), "D"),
+        ((1.0,) * 40 + (0.0,), "B"),
+        ((), None),
+    ],
+    ids=["right", "mostly", "doubtful", "wrong", "one page unread", "no text"],
+)
+def test_a_document_is_graded_by_how_far_its_pages_can_be_trusted(
+    warehouse: Warehouse, document: str, confidences: tuple[float, ...], grade: str | None
+) -> None:
+    pages = [
+        page_of(
+            document,
+            number,
+            text=[replace(block(number, 0, "words"), confidence=confidence)],
+            tables=(),
+        )
+        for number, confidence in enumerate(confidences, start=1)
+    ]
+    silent = replace(page_of(document, 1, text=(), tables=()), layouts=())
+    commit(warehouse, document, pages or [silent])
+    assert rows(warehouse, "SELECT grade FROM documents") == [(grade,)]
+
+
+def test_the_quality_of_a_page_falls_with_what_failed_and_what_was_not_read(
+    warehouse: Warehouse, document: str
+) -> None:
+    text = [replace(block(1, 0, "words \ufffd\ufffd\ufffd\ufffd"), confidence=0.9)]
+    commit(
+        warehouse,
+        document,
+        [
+            page_of(document, 1, text=text, tables=()),
+            page_of(document, 2, tables=(), errors={"tables": "out of order"}),
+            page_of(document, 3, text=(), tables=()),
+        ],
+    )
+    found = rows(warehouse, "SELECT page_number, quality FROM page_quality ORDER BY ALL")
+    assert found == [(1, 0.5), (2, 0.5), (3, 0.0)]

@@ -13,7 +13,7 @@ from deepcompress_dagster.warehouse.views import VIEWS, View
 
 PROMISED = {
     "documents": "document_id sha256 file_name bytes page_count title author producer status error "
-    "is_current superseded_by first_seen_at processed_at",
+    "is_current superseded_by first_seen_at processed_at grade",
     "sources": "path document_id bytes mtime_ns inode seen_at present",
     "pages": "document_id page_number width height rotation dpi pixel_width pixel_height "
     "image_path has_text_layer status error",
@@ -31,6 +31,7 @@ PROMISED = {
     "document_markdown": "document_id markdown",
     "table_cells": "document_id page_number region_id text",
     "page_status": "document_id page_number status",
+    "page_quality": "document_id page_number quality",
     "live_pages": "document_id page_number status",
     "live_blocks": "document_id page_number reading_order content",
     "stale_partitions": "document_id asset",
