@@ -529,6 +529,18 @@ class BlockUpdate:
     heading_level: int | None
     join: Join | None
     monospace: bool
+    content: str | None = None
+    """The text, where the document's words tell more of its hyphens than the page's did."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenText:
+    """A text block with lines that end in a hyphen: its text as it was joined, and the lines."""
+
+    page_number: int
+    region_id: str
+    content: str
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

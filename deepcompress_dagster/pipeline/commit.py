@@ -5,9 +5,10 @@ A run of Dagster and the library both take this way. Failed documents are left t
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
-from deepcompress_dagster.pipeline.document_pass import finish_document
+from deepcompress_dagster.pipeline.document_pass import finish_document, rejoined
 from deepcompress_dagster.records import DocumentOpened, DocumentResult, PageResult
 
 if TYPE_CHECKING:
@@ -75,10 +76,15 @@ class Committer:
         self._flushed_at = time.monotonic()
 
     def _commit(self, result: DocumentResult) -> "CommittedDocument":
-        outline = self._warehouse.outline(result.document_id, self._versions)
+        document_id, versions = result.document_id, self._versions
+        outline = self._warehouse.outline(document_id, versions)
+        contents = rejoined(
+            self._warehouse.broken_texts(document_id, versions),
+            partial(self._warehouse.word_counts, document_id, versions),
+        )
         return self._warehouse.commit(
             result,
             run_id=self._run_id,
             versions=self._versions,
-            updates=finish_document(outline, result.outline),
+            updates=finish_document(outline, result.outline, contents),
         )

@@ -2,9 +2,10 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
+from types import MappingProxyType
 
 from deepcompress_dagster.pipeline.headings import (
     FLOWING,
@@ -13,10 +14,11 @@ from deepcompress_dagster.pipeline.headings import (
     key_of,
     with_headings,
 )
-from deepcompress_dagster.pipeline.joining import HYPHENS
+from deepcompress_dagster.pipeline.joining import HYPHENS, broken_words, joined
 from deepcompress_dagster.records import (
     FURNITURE,
     BlockUpdate,
+    BrokenText,
     Join,
     Label,
     OutlineBlock,
@@ -48,10 +50,38 @@ _PAGE_NUMBER = re.compile(
 )
 
 
+def rejoined(
+    texts: Sequence[BrokenText], count: Callable[[Collection[str]], Mapping[str, int]]
+) -> dict[tuple[int, str], str]:
+    """The blocks, by page and region, in which other pages tell of a hyphen what its own did not.
+
+    ``count`` tells how often words (lower case) stand unbroken in the document.
+    """
+    halves = {pair for text in texts for pair in broken_words(text.lines)}
+    known = count({f"{a}-{b}" for a, b in halves} | {a + b for a, b in halves}) if halves else {}
+    told = {(text.page_number, text.region_id): joined(text.lines, known) for text in texts}
+    return {
+        (text.page_number, text.region_id): found
+        for text in texts
+        if (found := told[text.page_number, text.region_id]) != text.content
+        and _letters(found) == _letters(text.content)
+    }
+
+
+def _letters(text: str) -> str:
+    """What is the same of a text however its lines are joined."""
+    return re.sub(rf"[\s{re.escape(HYPHENS)}]", "", text)
+
+
 def finish_document(
-    blocks: Sequence[OutlineBlock], outline: Sequence[OutlineEntry]
+    blocks: Sequence[OutlineBlock],
+    outline: Sequence[OutlineEntry],
+    contents: Mapping[tuple[int, str], str] = MappingProxyType({}),
 ) -> list[BlockUpdate]:
-    """Label, heading level and join of every block, in the order given (page, reading order)."""
+    """Label, heading level and join of every block, in the order given (page, reading order).
+
+    ``contents`` are the texts that are to be replaced, by page and region.
+    """
     labelled = _with_footnotes(with_headings(_with_furniture(blocks), outline))
     levels = heading_levels(labelled, outline)
     joins = _joins(labelled)
@@ -63,6 +93,7 @@ def finish_document(
             levels.get(key_of(block)),
             joins.get(key_of(block)),
             block.monospace,
+            contents.get(key_of(block)),
         )
         for block in labelled
     ]

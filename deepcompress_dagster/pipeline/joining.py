@@ -5,7 +5,7 @@ Here belongs where a blank stands and where a hyphen stays; not which words belo
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from deepcompress_dagster.records import Word
@@ -113,6 +113,15 @@ def _over_hyphen(text: str, line: str, vocabulary: Vocabulary) -> str:
     if keeps_hyphen(first[0], second[0], vocabulary):
         return text + line
     return text[:-1] + line
+
+
+def broken_words(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The halves of the words that line ends break behind a hyphen, in lower case."""
+    for line, following in pairwise(lines):
+        if line[-1:] in HYPHENS and following[:1].islower():
+            first, second = _LAST_PART.search(line[:-1]), _FIRST_PART.match(following)
+            if first and second:
+                yield first[0].lower(), second[0].lower()
 
 
 def keeps_hyphen(first: str, second: str, vocabulary: Vocabulary) -> bool:

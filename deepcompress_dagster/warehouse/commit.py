@@ -37,6 +37,7 @@ _UPDATES = pa.schema(
         ("heading_level", pa.int32()),
         ("join_previous", pa.string()),
         ("monospace", pa.bool_()),
+        ("content", pa.string()),
     ]
 )
 
@@ -184,6 +185,7 @@ def _insert_text(
             "heading_level": update.heading_level,
             "join_previous": update.join and update.join.value,
             "monospace": update.monospace,
+            "content": update.content,
         }
         for update in updates
     }
@@ -191,7 +193,8 @@ def _insert_text(
         conn.execute(
             f"""
             INSERT INTO text BY NAME
-            SELECT t.* EXCLUDE (version, label, heading_level, join_previous, monospace),
+            SELECT t.* EXCLUDE (version, label, heading_level, join_previous, monospace, content),
+                coalesce(u.content, t.content) AS content,
                 coalesce(u.label, t.label) AS label,
                 coalesce(u.monospace, t.monospace) AS monospace,
                 CASE WHEN u.label IS NULL THEN t.heading_level ELSE u.heading_level END

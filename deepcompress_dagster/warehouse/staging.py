@@ -17,6 +17,7 @@ import duckdb
 from deepcompress_dagster.asset_graph import STAGE_ASSET, in_order, upstream
 from deepcompress_dagster.records import (
     BBox,
+    BrokenText,
     DocumentOpened,
     Label,
     OutlineBlock,
@@ -138,6 +139,46 @@ def _outline_block(
     *others, style = rest
     block = OutlineBlock(page, region, Label(label), BBox(x0, y0, x1, y1), *others)
     return replace(block, style=TextStyle(**style)) if style else block
+
+
+def broken_texts(
+    conn: duckdb.DuckDBPyConnection, document_id: str, version: str
+) -> list[BrokenText]:
+    """The staged text blocks, code aside, of which some line but the last ends in a hyphen."""
+    rows = conn.execute(
+        """
+        SELECT page_number, region_id, content, list_transform(lines, lambda line: line.text)
+        FROM staging.text
+        WHERE document_id = ? AND version = ? AND NOT monospace AND len(
+            list_filter(lines[:-2], lambda line: right(line.text, 1) IN ('-', chr(8208)))
+        ) > 0
+        ORDER BY page_number, reading_order, region_id
+        """,
+        [document_id, version],
+    ).fetchall()
+    return [BrokenText(page, region, text, tuple(lines)) for page, region, text, lines in rows]
+
+
+def word_counts(
+    conn: duckdb.DuckDBPyConnection, document_id: str, version: str, words: Collection[str]
+) -> dict[str, int]:
+    """How often each of these words (lower case) stands within a line of the staged text."""
+    rows = conn.execute(
+        r"""
+        WITH found AS (
+            SELECT unnest(regexp_extract_all(
+                replace(lower(line.text), chr(8208), '-'), '\p{L}+(?:-\p{L}+)*'
+            )) AS word
+            FROM (
+                SELECT unnest(lines) AS line FROM staging.text
+                WHERE document_id = ? AND version = ?
+            )
+        )
+        SELECT word, count(*) FROM found WHERE list_contains(?::VARCHAR[], word) GROUP BY word
+        """,
+        [document_id, version, sorted(words)],
+    ).fetchall()
+    return dict(rows)
 
 
 def clear(conn: duckdb.DuckDBPyConnection, document_id: str, assets: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from deepcompress_dagster.asset_graph import ASSETS, in_order
 from deepcompress_dagster.records import (
     BlockUpdate,
+    BrokenText,
     DocumentOpened,
     DocumentResult,
     DocumentStatus,
@@ -301,6 +302,22 @@ class Warehouse:
         with self._database.read() as conn:
             staged = staging.staged_versions(conn, document_id, versions)
             return staging.outline(conn, document_id, staged["text"])
+
+    def broken_texts(self, document_id: str, versions: Mapping[str, str]) -> list[BrokenText]:
+        """The staged text blocks with lines that end in a hyphen; as for ``outline``."""
+        if "text" not in versions:
+            return []
+        with self._database.read() as conn:
+            staged = staging.staged_versions(conn, document_id, versions)
+            return staging.broken_texts(conn, document_id, staged["text"])
+
+    def word_counts(
+        self, document_id: str, versions: Mapping[str, str], words: Collection[str]
+    ) -> dict[str, int]:
+        """How often each of ``words`` (lower case) stands within a line of the staged text."""
+        with self._database.read() as conn:
+            staged = staging.staged_versions(conn, document_id, versions)
+            return staging.word_counts(conn, document_id, staged["text"], words)
 
     def regions(
         self, document_id: str, page_numbers: Collection[int]

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from deepcompress_dagster.pipeline.document_pass import finish_document
-from deepcompress_dagster.records import BBox, Join, Label, OutlineBlock, OutlineEntry
+from deepcompress_dagster.pipeline.document_pass import finish_document, rejoined
+from deepcompress_dagster.records import BBox, BrokenText, Join, Label, OutlineBlock, OutlineEntry
 
 
 def block(
@@ -190,3 +190,22 @@ def test_small_print_that_begins_with_a_year_or_high_on_a_page_is_no_footnote():
     high = block("1 First of all", page=3, y=100, size=8)
     labels = {update.label for update in finish_document([body, year, high], ())}
     assert labels == {Label.TEXT}
+
+
+def test_other_pages_tell_of_a_hyphen_what_its_own_page_did_not():
+    counts = {"land-use": 3, "wellbeing": 1}
+    texts = [
+        BrokenText(1, "a", "the landuse plan", ("the land-", "use plan")),
+        BrokenText(1, "b", "the well-being", ("the well-", "being")),
+        BrokenText(2, "c", "broken", ("bro-", "ken")),
+        BrokenText(2, "d", "land use of other lines", ("land-", "use")),
+    ]
+    asked = []
+
+    def count(words):
+        asked.extend(sorted(words))
+        return counts
+
+    assert rejoined(texts, count) == {(1, "a"): "the land-use plan", (1, "b"): "the wellbeing"}
+    assert asked == ["bro-ken", "broken", "land-use", "landuse", "well-being", "wellbeing"]
+    assert rejoined([], count) == {}

@@ -3,7 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from deepcompress_dagster.records import BlockUpdate, DocumentResult, Join, Label, TextStyle
+from deepcompress_dagster.records import (
+    BlockUpdate,
+    DocumentResult,
+    Join,
+    Label,
+    TextBlock,
+    TextLine,
+    TextStyle,
+)
 from deepcompress_dagster.warehouse import (
     NothingStagedError,
     NotMaterializedError,
@@ -219,3 +227,33 @@ def test_a_region_found_twice_is_stored_once(warehouse: Warehouse, document: str
     one, two = block(1, 0, "first"), block(1, 0, "second")
     commit(warehouse, document, [page_of(document, 1, text=[one, two])])
     assert rows(warehouse, "SELECT content FROM text") == [("first",)]
+
+
+def test_lines_that_end_in_a_hyphen_are_told_with_what_the_document_says_of_them(
+    warehouse: Warehouse, document: str
+) -> None:
+    def lines(n: int, region: int, *texts: str, monospace: bool = False) -> TextBlock:
+        made = block(n, region, " ".join(texts))
+        read = tuple(TextLine(made.bbox, text) for text in texts)
+        return replace(made, lines=read, monospace=monospace)
+
+    broken = lines(1, 0, "the land-", "use plan")
+    pages = [
+        page_of(document, 1, text=[broken, lines(1, 1, "so far -"), lines(1, 2, "plain", "text")]),
+        page_of(document, 2, text=[lines(2, 0, "a-", "b", monospace=True)]),
+        page_of(document, 3, text=[lines(3, 0, "Land-use, land‐use and landuse")]),
+    ]
+    stage(warehouse, document, pages)
+    found = warehouse.broken_texts(document, VERSIONS)
+    assert [(text.page_number, text.region_id) for text in found] == [(1, broken.region_id)]
+    assert found[0].lines == ("the land-", "use plan")
+    words = {"land-use", "landuse", "use"}
+    assert warehouse.word_counts(document, VERSIONS, words) == {
+        "land-use": 2,
+        "landuse": 1,
+        "use": 1,
+    }
+    assert warehouse.broken_texts(document, versions("tables")) == []
+    update = BlockUpdate(1, broken.region_id, Label.TEXT, None, None, False, "the land-use plan")
+    warehouse.commit(DocumentResult(document, 3), run_id="r", versions=VERSIONS, updates=[update])
+    assert ("the land-use plan",) in rows(warehouse, "SELECT content FROM text")
