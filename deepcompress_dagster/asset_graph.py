@@ -79,7 +79,7 @@ DESCRIBED = (
         stages=(RULED_TABLES, TABLES),
         upstream=("layouts",),
         models=("orientation", "text", "table"),
-        revision=7,
+        revision=8,
         kinds=_PARSED,
     ),
     Asset(

@@ -544,6 +544,46 @@ class BrokenText:
 
 
 @dataclass(frozen=True, slots=True)
+class OutlineColumn:
+    """A column of a table: from where to where it reaches, and the share of figures in it."""
+
+    x0: float
+    x1: float
+    values: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineTable:
+    """What the document pass sees of a table that begins or ends the text of its page.
+
+    ``is_first``: nothing of the flow stands above it; ``is_last``: nothing stands below. ``head``
+    are its first rows, at most four, ``tail`` is the last one; a spanning cell's text stands in its
+    first column.
+    """
+
+    page_number: int
+    region_id: str
+    bbox: BBox
+    page_height: float
+    caption: str | None
+    is_first: bool
+    is_last: bool
+    columns: tuple[OutlineColumn, ...]
+    head: tuple[tuple[str, ...], ...]
+    tail: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableUpdate:
+    """A table that continues another one; its first ``repeated_rows`` repeat that one's header."""
+
+    page_number: int
+    region_id: str
+    continues: str
+    repeated_rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentTask:
     """One document to parse. ``pages`` None means all; ``finished_pages`` are not done again.
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from deepcompress_dagster.pipeline.document_pass import finish_document, rejoined
+from deepcompress_dagster.pipeline.table_chains import continued_tables
 from deepcompress_dagster.records import DocumentOpened, DocumentResult, PageResult
 
 if TYPE_CHECKING:
@@ -82,9 +83,13 @@ class Committer:
             self._warehouse.broken_texts(document_id, versions),
             partial(self._warehouse.word_counts, document_id, versions),
         )
+        tables = self._warehouse.outline_tables(document_id, versions)
         return self._warehouse.commit(
             result,
             run_id=self._run_id,
             versions=self._versions,
-            updates=finish_document(outline, result.outline, contents),
+            updates=[
+                *finish_document(outline, result.outline, contents),
+                *continued_tables(tables),
+            ],
         )

@@ -63,6 +63,10 @@ HEADER_PITCH = 1.5
 ROW_PITCH = 2.0
 """The same in the body, where cells are set with more room."""
 
+TIGHT = 0.8
+"""Lines that fill all columns are of the row above only if they stand this much closer to it than
+rows do to one another somewhere in the table."""
+
 LOOSE = 0.9
 """Lines this share of the distance of the table's rows apart are rows themselves."""
 
@@ -434,7 +438,7 @@ def _records(texts: Sequence[Cells], table: _Columns, rules: Sequence[BBox]) -> 
     near = [rule for rule in rules if rule.x0 < frame.x1 and rule.x1 > frame.x0]
     full = [rule for rule in near if rule.width >= FULL_RULE * frame.width]
     depth = _header_depth(texts)
-    pitch = _usual_pitch(texts[depth:])
+    pitch = _Pitch.of(texts, depth)
     records = [[texts[0]]]
     for index, (above, below) in enumerate(pairwise(texts), 1):
         in_header = index < depth
@@ -449,14 +453,28 @@ def _records(texts: Sequence[Cells], table: _Columns, rules: Sequence[BBox]) -> 
     return records
 
 
-def _usual_pitch(texts: Sequence[Cells]) -> float:
-    """Points between the middles of rows of text that hold values, most often; 0 if unknown."""
-    gaps = [
-        _row_box(below).center[1] - _row_box(above).center[1]
-        for above, below in pairwise(texts)
-        if _is_body(above) and _is_body(below)
-    ]
-    return median(gaps) if gaps else 0.0
+@dataclass(frozen=True)
+class _Pitch:
+    """Points between the middles of neighbouring rows of text; 0 if unknown.
+
+    ``records`` is usual between rows that hold values, ``widest`` nearly the most anywhere.
+    """
+
+    records: float
+    widest: float
+
+    @classmethod
+    def of(cls, texts: Sequence[Cells], depth: int) -> "_Pitch":
+        gaps = [
+            _row_box(below).center[1] - _row_box(above).center[1]
+            for above, below in pairwise(texts)
+        ]
+        body = [
+            gap
+            for gap, (above, below) in zip(gaps[depth:], pairwise(texts[depth:]), strict=True)
+            if _is_body(above) and _is_body(below)
+        ]
+        return cls(median(body) if body else 0.0, sorted(gaps)[int(0.9 * (len(gaps) - 1))])
 
 
 def _is_ruled_off(above: Cells, below: Cells, rules: Sequence[BBox]) -> bool:
@@ -470,7 +488,7 @@ def _is_ruled_off(above: Cells, below: Cells, rules: Sequence[BBox]) -> bool:
 
 
 def _joins(
-    record: Sequence[Cells], below: Cells, table: _Columns, usual: float, *, in_header: bool
+    record: Sequence[Cells], below: Cells, table: _Columns, usual: _Pitch, *, in_header: bool
 ) -> bool:
     """Whether a row of text goes on with the row of the table above it."""
     above = record[-1]
@@ -479,8 +497,12 @@ def _joins(
     if pitch < OVERLAPPING * em:
         return not _hold_same_values(record, below)
     if in_header:
-        tight = pitch < HEADER_PITCH * em and not (usual and pitch > LOOSE * usual > 1.3 * em)
+        loose = LOOSE * usual.records
+        tight = pitch < HEADER_PITCH * em and not (loose and pitch > loose > 1.3 * em)
         return tight and not _is_lower_heading(above, below)
+    is_full = len(below) > 1 and set(below) >= {span for row in record for span in row}
+    if is_full and pitch > TIGHT * usual.widest:
+        return False
     return pitch < ROW_PITCH * em and all(
         _wraps(record, span, own, table) for span, own in below.items()
     )

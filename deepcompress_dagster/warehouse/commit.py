@@ -6,6 +6,7 @@ status and the document's are worked out anew from the errors that stand after t
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 import duckdb
@@ -20,6 +21,7 @@ from deepcompress_dagster.records import (
     DocumentStatus,
     PageError,
     PageStatus,
+    TableUpdate,
 )
 from deepcompress_dagster.warehouse import full_text, quality, staging
 from deepcompress_dagster.warehouse.arrow import bound, insert
@@ -41,6 +43,15 @@ _UPDATES = pa.schema(
     ]
 )
 
+_PARTS = pa.schema(
+    [
+        ("page_number", pa.int32()),
+        ("region_id", pa.string()),
+        ("continues", pa.string()),
+        ("repeated_rows", pa.int32()),
+    ]
+)
+
 SEARCHED = frozenset({"text", "tables", "figures"})
 """Assets whose words can be searched."""
 
@@ -50,7 +61,7 @@ def commit(
     result: DocumentResult,
     run_id: str,
     versions: Mapping[str, str],
-    updates: Sequence[BlockUpdate],
+    updates: Sequence[BlockUpdate | TableUpdate],
     now: datetime,
 ) -> CommittedDocument:
     """Replace the selected assets of one document by what is staged for them."""
@@ -157,11 +168,16 @@ def _replace_rows(
     document_id: str,
     asset: str,
     version: str,
-    updates: Sequence[BlockUpdate],
+    updates: Sequence[BlockUpdate | TableUpdate],
 ) -> None:
     conn.execute(f"DELETE FROM {asset} WHERE document_id = ?", [document_id])
     if asset == "text":
-        _insert_text(conn, document_id, version, updates)
+        blocks = [update for update in updates if isinstance(update, BlockUpdate)]
+        _insert_text(conn, document_id, version, blocks)
+        return
+    if asset == "tables":
+        parts = [update for update in updates if isinstance(update, TableUpdate)]
+        _insert_tables(conn, document_id, version, parts)
         return
     place = ", ".join(ASSET_TABLES[asset].order_by)
     conn.execute(
@@ -201,6 +217,27 @@ def _insert_text(
                     AS heading_level,
                 u.join_previous
             FROM staging.text t
+            LEFT JOIN {source} u
+                ON u.page_number = t.page_number AND u.region_id = t.region_id
+            WHERE t.document_id = ? AND t.version = ?
+            ORDER BY t.page_number, t.reading_order, t.region_id
+            """,
+            [document_id, version],
+        )
+
+
+def _insert_tables(
+    conn: duckdb.DuckDBPyConnection,
+    document_id: str,
+    version: str,
+    updates: Sequence[TableUpdate],
+) -> None:
+    with bound(conn, _PARTS, [asdict(update) for update in updates]) as source:
+        conn.execute(
+            f"""
+            INSERT INTO tables BY NAME
+            SELECT t.* EXCLUDE (version, continues, repeated_rows), u.continues, u.repeated_rows
+            FROM staging.tables t
             LEFT JOIN {source} u
                 ON u.page_number = t.page_number AND u.region_id = t.region_id
             WHERE t.document_id = ? AND t.version = ?

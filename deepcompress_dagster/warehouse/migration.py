@@ -26,6 +26,7 @@ from deepcompress_dagster.warehouse.schema import (
     SEARCH_BLOCKS,
     SEARCH_TERMS,
     STYLE_STRUCT,
+    TABLES,
     TEXT,
     Table,
     comment_on,
@@ -68,6 +69,8 @@ def _to_version_3(conn: duckdb.DuckDBPyConnection) -> None:
     conn.execute(f"ALTER TABLE text ADD COLUMN lines.element.style {STYLE_STRUCT}")
     conn.execute("ALTER TABLE figures ADD COLUMN data.confidence DOUBLE")
     add_column(conn, DOCUMENTS, "grade")
+    for name in ("continues", "repeated_rows"):
+        add_column(conn, TABLES, name)
     create_tables(conn, [SEARCH_BLOCKS, SEARCH_TERMS, FORGOTTEN])
     full_text.refresh(conn)
 

@@ -299,8 +299,22 @@ TABLES = Table(
         Column("html", "VARCHAR", "The table as HTML, with its spans."),
         Column("markdown", "VARCHAR", "The table as Markdown."),
         _optional("caption", "VARCHAR", "Its caption, which is a row of text as well."),
-        Column("confidence", "DOUBLE", "Confidence of the table model, 0 to 1."),
+        Column(
+            "confidence",
+            "DOUBLE",
+            "0 to 1: falls with words that the grid tears, merges or leaves out, and where sound "
+            "readings differ.",
+        ),
         _MODEL,
+        _optional(
+            "continues",
+            "VARCHAR",
+            "region_id of the table on the page before that this one is a part of; view "
+            "whole_tables.",
+        ),
+        _optional(
+            "repeated_rows", "INTEGER", "Rows at its top that repeat the header of that table."
+        ),
     ),
     order_by=_READING_ORDER,
 )

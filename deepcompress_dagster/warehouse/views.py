@@ -422,6 +422,60 @@ WHERE document_id IN (SELECT document_id FROM documents WHERE is_current)
 GROUP BY document_id
 """
 
+_WHOLE_TABLES = """
+WITH RECURSIVE parts AS (
+    SELECT document_id, region_id AS whole, region_id, 0 AS part, 0 AS dropped, 0 AS first_row
+    FROM tables
+    WHERE continues IS NULL
+        AND document_id IN (SELECT document_id FROM documents WHERE is_current)
+    UNION ALL
+    SELECT t.document_id, p.whole, t.region_id, p.part + 1, coalesce(t.repeated_rows, 0),
+        p.first_row + b.n_rows - p.dropped
+    FROM parts p
+    JOIN tables b ON b.document_id = p.document_id AND b.region_id = p.region_id
+    JOIN tables t ON t.document_id = p.document_id AND t.continues = p.region_id
+), pieces AS (
+    SELECT p.document_id, p.whole, p.part, t.page_number, t.region_id, t.reading_order,
+        t.n_rows - p.dropped AS n_rows, t.n_columns, t.caption, t.confidence,
+        list_transform(
+            list_filter(t.cells, lambda cell: cell."row" >= p.dropped),
+            lambda cell: struct_pack(
+                page_number := t.page_number,
+                "row" := cell."row" - p.dropped + p.first_row,
+                "column" := cell."column",
+                row_span := cell.row_span,
+                column_span := cell.column_span,
+                is_header := cell.is_header,
+                text := cell.text,
+                box := cell.box
+            )
+        ) AS cells,
+        string_split(t.markdown, chr(10)) AS lines, p.dropped
+    FROM parts p JOIN tables t ON t.document_id = p.document_id AND t.region_id = p.region_id
+)
+SELECT document_id,
+    any_value(d.file_name) AS file_name,
+    min(page_number) AS page_number,
+    max(page_number) AS last_page_number,
+    whole AS region_id,
+    list(region_id ORDER BY part) AS parts,
+    sum(n_rows)::INTEGER AS n_rows,
+    max(n_columns) AS n_columns,
+    flatten(list(cells ORDER BY part)) AS cells,
+    string_agg(
+        array_to_string(
+            CASE WHEN part = 0 THEN lines
+                ELSE list_slice(list_concat(lines[1:1], lines[3:]), dropped + 1, len(lines)) END,
+            chr(10)
+        ),
+        chr(10) ORDER BY part
+    ) FILTER (n_rows > 0) AS markdown,
+    first(caption ORDER BY part) AS caption,
+    min(confidence) AS confidence
+FROM pieces JOIN documents d USING (document_id)
+GROUP BY document_id, whole
+"""
+
 VIEWS = (
     View(
         "stale_partitions",
@@ -457,6 +511,25 @@ VIEWS = (
             **_CELL_COLUMNS,
         },
         _TABLE_CELLS,
+    ),
+    View(
+        "whole_tables",
+        "One row per table of the current documents; a table over several pages is one, and the "
+        "rows that repeat its header are left out.",
+        {
+            **_DOCUMENT,
+            **_PAGE,
+            "last_page_number": "The page of its last part.",
+            "region_id": "Its first part, see tables.",
+            "parts": "region_id of each part, see tables.",
+            "n_rows": "Rows of all parts.",
+            "n_columns": "Columns.",
+            "cells": "The cells of all parts, each with its page; rows count on.",
+            "markdown": "The table as Markdown.",
+            "caption": "Caption of its first part.",
+            "confidence": "The lowest of its parts.",
+        },
+        _WHOLE_TABLES,
     ),
     View(
         "form_fields",

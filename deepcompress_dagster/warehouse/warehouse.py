@@ -19,8 +19,10 @@ from deepcompress_dagster.records import (
     DocumentResult,
     DocumentStatus,
     OutlineBlock,
+    OutlineTable,
     PageResult,
     Region,
+    TableUpdate,
 )
 from deepcompress_dagster.warehouse import (
     commit,
@@ -31,6 +33,7 @@ from deepcompress_dagster.warehouse import (
     queries,
     registration,
     staging,
+    table_outline,
 )
 from deepcompress_dagster.warehouse.database import Database, free_blocks
 from deepcompress_dagster.warehouse.errors import QueryError, UnknownDocumentError, WarehouseError
@@ -319,6 +322,17 @@ class Warehouse:
             staged = staging.staged_versions(conn, document_id, versions)
             return staging.word_counts(conn, document_id, staged["text"], words)
 
+    def outline_tables(self, document_id: str, versions: Mapping[str, str]) -> list[OutlineTable]:
+        """The staged tables of a document that begin or end the text of a page, by page.
+
+        Empty where tables are not among ``versions``.
+        """
+        if "tables" not in versions:
+            return []
+        with self._database.read() as conn:
+            staged = staging.staged_versions(conn, document_id, versions)
+            return table_outline.outline_tables(conn, document_id, staged)
+
     def regions(
         self, document_id: str, page_numbers: Collection[int]
     ) -> dict[int, tuple[Region, ...]]:
@@ -335,12 +349,12 @@ class Warehouse:
         *,
         run_id: str,
         versions: Mapping[str, str],
-        updates: Sequence[BlockUpdate] = (),
+        updates: Sequence[BlockUpdate | TableUpdate] = (),
     ) -> CommittedDocument:
         """Replace the rows of the selected assets by what is staged, in one transaction.
 
         ``versions`` maps the selected assets to their code versions, as for ``stage``; ``updates``
-        are what the document pass says of the text. Raises NothingStagedError,
+        are what the document pass says of text and tables. Raises NothingStagedError,
         NotMaterializedError, UnknownDocumentError; ValueError for a result that is fatal.
         """
         if result.fatal is not None:

@@ -75,6 +75,17 @@ def test_wrapped_text_stays_in_its_row_and_records_stay_apart():
     )
 
 
+def test_words_of_one_length_are_no_wrapped_lines():
+    rows = [["Term", "Meaning"], *([f"Word{v}", f"sense {v}"] for v in "aeioupqrst")]
+    assert texts(text_grid(table_lines(rows, [40, 200]))) == rows
+
+
+def test_lines_that_wrap_in_every_column_stay_in_their_row():
+    rows = [["The weir below the\nold mill", "mended in oak and\nin iron"]] * 4
+    whole = [[text.replace("\n", " ") for text in row] for row in rows]
+    assert texts(text_grid(table_lines(rows, [40, 260], pitch=20))) == whole
+
+
 def test_a_heading_over_a_rule_spans_the_columns_under_it():
     rows = [["Reach", "2023", "2024", "2023", "2024"]]
     rows += [[f"Reach {n}", *(f"{n}{m}.5" for m in range(4))] for n in range(5)]
