@@ -22,18 +22,15 @@ from deepcompress_dagster.models.catalog import (
 )
 from deepcompress_dagster.models.predictor import ModelError, Predictor
 from deepcompress_dagster.models.weights import store
-from deepcompress_dagster.settings import options_of
-
-
-def _options(task: Task, *, but: str = "") -> frozenset[str]:
-    """The options of a task's models, without one that a family has no use for."""
-    return frozenset(options_of(task)) - {but}
-
 
 _THREADS = frozenset({"threads"})
 _READER = frozenset({"threads", "tessdata", "effort"})
-_DETECTOR = _options(Task.LAYOUT, but="attention")
-_DETR = _options(Task.LAYOUT, but="threads")
+_DETECTOR = frozenset({"threads", "threshold", "overlap"})
+_DETR = frozenset({"threshold", "overlap", "attention"})
+_GENERATING = frozenset(
+    {"max_new_tokens", "repetition_penalty", "temperature", "time_limit_s", "attention"}
+)
+"""What predictors take of the options that settings.py declares for their task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ FAMILIES: Mapping[str, Family] = {
         Task.TEXT,
         "text.got_ocr2",
         "GotOcr2Predictor",
-        _options(Task.TEXT, but="threads"),
+        _GENERATING | {"ocr_mode"},
         locates_lines=False,
     ),
     "slanet": Family(Task.TABLE, "table.slanet", "SLANetPredictor", _THREADS),
@@ -73,9 +70,7 @@ FAMILIES: Mapping[str, Family] = {
         "TableTransformerPredictor",
         frozenset({"attention"}),
     ),
-    "pix2struct": Family(
-        Task.FIGURE, "figure.pix2struct", "Pix2StructPredictor", _options(Task.FIGURE)
-    ),
+    "pix2struct": Family(Task.FIGURE, "figure.pix2struct", "Pix2StructPredictor", _GENERATING),
 }
 """By model_type; modules are relative to this package."""
 

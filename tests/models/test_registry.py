@@ -14,7 +14,7 @@ from deepcompress_dagster.models.catalog import (
 )
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.models.registry import FAMILIES, family_of, load_predictor
-from deepcompress_dagster.settings import load_settings
+from deepcompress_dagster.settings import load_settings, options_of
 
 PACKAGED = [item for item in CHECKPOINTS.values() if isinstance(item.origin, PackageOrigin)]
 
@@ -78,3 +78,9 @@ def test_a_file_that_is_no_graph_is_refused(folder: Path) -> None:
     (folder / "weights.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelError, match=r"weights\.onnx cannot be loaded"):
         load_predictor(spec(folder))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_takes_only_options_that_settings_give_for_its_task(name: str) -> None:
+    family = FAMILIES[name]
+    assert family.options <= set(options_of(family.task))

@@ -133,7 +133,8 @@ def test_a_run_fills_the_five_tables_with_what_the_models_answer(full: Bench) ->
 
     ((kind, data, model),) = rows(full, "SELECT kind, data, model FROM figures")
     assert model.startswith("figure@")
-    assert data == {"columns": ["Year", "Boats"], "rows": [["2001", "5"], ["2002", "8"]]}
+    assert data["columns"] == ["Year", "Boats"]
+    assert data["rows"] == [["2001", "5"], ["2002", "8"]]
     assert kind in {"chart", "photo"}
 
 
