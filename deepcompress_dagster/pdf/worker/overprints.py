@@ -28,9 +28,14 @@ def without_overprints(words: Sequence[Word]) -> list[Word]:
 
 
 def _is_at(box: BBox, other: Word) -> bool:
-    reach = SHIFT * (other.font_size or other.bbox.height)
-    pairs = zip(box, other.bbox, strict=True)
-    return all(abs(value - known) <= reach for value, known in pairs)
+    known = other.bbox
+    reach = SHIFT * (other.font_size or known.height)
+    return (
+        abs(box.y0 - known.y0) <= reach
+        and abs(box.x0 - known.x0) <= reach
+        and abs(box.x1 - known.x1) <= reach
+        and abs(box.y1 - known.y1) <= reach
+    )
 
 
 def _boldens(word: Word, first: Word) -> bool:

@@ -3,7 +3,7 @@
 A word that holds one is cut there, so that "$320" and the mark 1 stay two things.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -19,6 +19,9 @@ LOWERED = (-0.6, -0.06)
 
 LONGEST = 8
 """Characters of a superscript; longer pieces that are off the baseline are lines of their own."""
+
+LONGEST_MARK = 3
+"""Characters of a mark that stands alone."""
 
 TOUCHES = 0.25
 """Font sizes between a word and its superscript, at most."""
@@ -41,6 +44,9 @@ class Span(NamedTuple):
 
 def rises_of(spans: Sequence[Span], axis: int) -> list[int]:
     """For each span of a line 1 for a superscript, -1 for a subscript, else 0."""
+    sizes = [span.size for span in spans]
+    if min(sizes) > SMALLER * max(sizes):
+        return [0] * len(spans)
     rises: list[int] = []
     for i, span in enumerate(spans):
         before = next((j for j in range(i - 1, -1, -1) if not rises[j]), None)
@@ -129,7 +135,9 @@ def with_loose_marks(words: Sequence[Word]) -> list[Word]:
 
     Table notes are often drawn after the table, in blocks of their own.
     """
-    loose = [i for i, word in enumerate(words) if _may_be_loose(words, i)]
+    sizes = Counter(word.font_size for word in words)
+    small = SMALLER * sizes.most_common(1)[0][0] if sizes else 0.0
+    loose = [i for i, word in enumerate(words) if _may_be_loose(words, i, small)]
     if not loose:
         return list(words)
     near = _by_end(words)
@@ -151,13 +159,14 @@ def with_loose_marks(words: Sequence[Word]) -> list[Word]:
     ]
 
 
-def _may_be_loose(words: Sequence[Word], i: int) -> bool:
-    """Whether a short word stands alone in its line."""
+def _may_be_loose(words: Sequence[Word], i: int, small: float) -> bool:
+    """Whether a short word stands alone in its line, and is smaller than most of the page."""
     word = words[i]
+    if word.font_size > small or len(word.text) > LONGEST_MARK:
+        return False
     beside = (words[j] for j in (i - 1, i + 1) if 0 <= j < len(words))
     return (
-        len(word.text) <= 3
-        and not word.rise
+        not word.rise
         and word.text.isalnum()
         and not any((other.block, other.line) == (word.block, word.line) for other in beside)
     )

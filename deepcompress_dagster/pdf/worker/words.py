@@ -200,7 +200,13 @@ class _Page:
         style = line.style_at(box) if line else _UNKNOWN
         font = style.font
         text = normalised(raw if font.table is None else in_unicode(raw, font.table))
-        box = box.clipped(self._width, self._height).rounded()
+        x0, y0, x1, y1 = box
+        box = BBox(
+            round(max(x0, 0.0), 2),
+            round(max(y0, 0.0), 2),
+            round(min(x1, self._width), 2),
+            round(min(y1, self._height), 2),
+        )
         if not text or box.x0 >= box.x1 or box.y0 >= box.y1:
             return None
         return Word(
