@@ -53,6 +53,10 @@ DARK = 100
 COVERED = 0.97
 """Share of a box of this much dark that is a bar; bold print has .3 to .6."""
 
+ON_PAPER = 0.5
+"""Share of dark in the written pieces of a word, below it on paper (.2 to .45), above it on a dark
+panel (.6 to .85)."""
+
 SLICE = 0.4
 """Font sizes: the width of the pieces in which a word is searched for a bar over a part of it."""
 
@@ -225,7 +229,10 @@ def without_covered(words: Sequence[Word], ink: InkMap) -> list[Word]:
 
 
 def _is_covered(word: Word, ink: InkMap) -> bool:
-    """Whether some piece of the word is dark through and through, without a letter in it."""
+    """Whether a bar covers the word or a piece of it, and the rest stands on paper.
+
+    Between the spaced letters of a white word on a dark panel it is dark as well.
+    """
     box = word.bbox
     pieces = max(1, round(box.width / (SLICE * (word.font_size or box.height))))
     step = box.width / pieces
@@ -235,12 +242,11 @@ def _is_covered(word: Word, ink: InkMap) -> bool:
         for i in range(pieces)
     ]
     counts = ink.counts(slices)
-    bare = counts[:, 0] <= MIN_WORD_INK * counts[:, 1]
-    return any(
-        ink.darkness(piece) >= COVERED
-        for piece, empty in zip(slices, bare.tolist(), strict=True)
-        if empty
-    )
+    bare = (counts[:, 0] <= MIN_WORD_INK * counts[:, 1]).tolist()
+    dark = [ink.darkness(piece) for piece in slices]
+    barred = [empty and share >= COVERED for empty, share in zip(bare, dark, strict=True)]
+    written = [share for empty, share in zip(bare, dark, strict=True) if not empty]
+    return any(barred) and (not written or sum(written) < ON_PAPER * len(written))
 
 
 def _parts(words: Sequence[Word], region: BBox) -> list[BBox]:

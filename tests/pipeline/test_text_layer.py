@@ -183,10 +183,12 @@ def test_words_under_a_dark_bar_go_and_those_beside_it_stay(
         page.draw_rect(pymupdf.Rect(112, 90, 170, 104), fill=(0, 0, 0), color=None)
         page.draw_rect(pymupdf.Rect(40, 190, 300, 210), fill=(0.1, 0.1, 0.3), color=None)
         page.insert_text((60, 204), "White on blue", fontsize=10, color=(1, 1, 1))
+        for i, letter in enumerate("WIDE"):
+            page.insert_text((170 + 14 * i, 204), letter, fontsize=10, color=(1, 1, 1))
         page.insert_text((40, 300), "Heavy", fontsize=24, fontname="hebo")
 
     content, pixels = seen(new_pdf("a.pdf", draw), tmp_path / "buffer")
     visible = without_covered(content.words, InkMap(pixels, DPI / 72))
     assert " ".join(word.text for word in visible) == (
-        "The informant is of Weir Lane White on blue Heavy"
+        "The informant is of Weir Lane White on blue W I D E Heavy"
     )

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from deepcompress_dagster.records import BBox, Word
 
-SHIFT = 0.15
-"""Font sizes between two drawings of a word, at most: false bold .02 to .06, shadows up to .12."""
+SHIFT = 0.3
+"""Font sizes between two drawings of a word, at most: false bold .02 to .06, shadows up to .2; two
+words that are read apart are not that close."""
 
 BOLDENING = 0.07
 """Font sizes up to which a second drawing in the same colour makes a word bold."""
