@@ -70,7 +70,7 @@ DESCRIBED = (
         stages=(TEXT, DOCUMENT_PASS),
         upstream=("layouts",),
         models=("orientation", "text"),
-        revision=8,
+        revision=9,
         kinds=_PARSED,
     ),
     Asset(
@@ -89,7 +89,7 @@ DESCRIBED = (
         stages=(FIGURES,),
         upstream=("layouts",),
         models=("orientation", "text", "figure"),
-        revision=5,
+        revision=6,
         kinds=_PARSED,
     ),
 )

@@ -10,6 +10,7 @@ from itertools import permutations
 
 from deepcompress_dagster.pipeline.captions import DESCRIBED, match_captions
 from deepcompress_dagster.pipeline.code import is_code, preformatted
+from deepcompress_dagster.pipeline.confidence import calibrated
 from deepcompress_dagster.pipeline.joining import Vocabulary, vocabulary_of
 from deepcompress_dagster.pipeline.lines import PageLine, in_rows, join_lines, same_row
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
@@ -153,7 +154,7 @@ def text_row(block: Block, rotation: PageRotation) -> TextBlock | None:
         heading_level=None,
         content=block.text,
         source=lines[0].source,
-        confidence=round(confidence, 4),
+        confidence=round(calibrated(confidence, block.model), 4),
         lines=tuple(
             TextLine(
                 rotation.displayed(line.bbox), line.text, round(line.confidence, 4), line.style

@@ -258,7 +258,12 @@ TEXT = Table(
         _optional("heading_level", "INTEGER", "1 is the highest; missing for other blocks."),
         Column("content", "VARCHAR", "The text."),
         Column("source", "VARCHAR", "text_layer: words of the PDF. ocr: read from pixels."),
-        Column("confidence", "DOUBLE", "Mean confidence of the reader, 0 to 1."),
+        Column(
+            "confidence",
+            "DOUBLE",
+            "Share of blocks read like this that are right, 0 to 1: by a curve from what the "
+            "reader says of its lines; 1 for words of the PDF.",
+        ),
         Column(
             "lines",
             "STRUCT(text VARCHAR, x0 DOUBLE, y0 DOUBLE, x1 DOUBLE, y1 DOUBLE, confidence DOUBLE, "
