@@ -1,5 +1,10 @@
-"""The ``deepcompress`` command: thin, calls the same code that the assets call."""
+"""The ``deepcompress`` command: thin, calls the same code that the assets call.
 
+What a command needs is imported when it runs: Dagster takes a second of CPU, settings and Rich a
+quarter, and ``--help`` and ``query`` do with less.
+"""
+
+import functools
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -9,28 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from deepcompress_dagster.asset_graph import ASSETS
-from deepcompress_dagster.records import (
-    DocumentStatus,
-)
-from deepcompress_dagster.settings import Settings, SettingsError, load_settings
-from deepcompress_dagster.warehouse import Format
+from deepcompress_dagster.records import DocumentStatus
+from deepcompress_dagster.warehouse.types import Format
 
 if TYPE_CHECKING:
     import dagster as dg
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
     from deepcompress_dagster.orchestration.execution.executor import RunProgress
     from deepcompress_dagster.orchestration.ingest import RunOutcome
+    from deepcompress_dagster.settings import Settings
     from deepcompress_dagster.warehouse import Warehouse
 
 app = typer.Typer(
@@ -57,8 +53,6 @@ LONGEST_LISTING = 50
 UNCHANGED = "up to date, nothing was computed; --force computes it again"
 """What ``process`` says of a document that it left alone."""
 
-_notes = Console(stderr=True, highlight=False)
-
 
 class UsageError(Exception):
     """The call cannot be carried out; the message says why and what to do."""
@@ -81,7 +75,7 @@ def up(
         from deepcompress_dagster.orchestration import server
 
         chosen = {} if viewer_port is None else {"viewer_port": viewer_port}
-        settings = load_settings(**chosen)
+        settings = _settings(**chosen)
         raise typer.Exit(server.serve(settings, host=host, port=port, log_file=log_file))
 
 
@@ -95,7 +89,7 @@ def view(
         from deepcompress_dagster.viewer import server
 
         try:
-            server.serve(load_settings(), host=host, port=port)
+            server.serve(_settings(), host=host, port=port)
         except server.ViewerError as error:
             raise UsageError(str(error)) from error
 
@@ -119,7 +113,7 @@ def process(
         registered = register_documents(instance, warehouse, files, recall=paths)
         refused = [found for found in registered if found.error]
         for found in refused:
-            _notes.print(f"{found.path}: {found.error}", style="red", markup=False)
+            _notes().print(f"{found.path}: {found.error}", style="red", markup=False)
         ids = list(dict.fromkeys(found.document_id for found in registered if found.document_id))
         with _progress_bar() as listen:
             outcome, taken = ingest.materialize_with_attachments(
@@ -196,7 +190,7 @@ def query(
         if form is Format.PARQUET and output is None and sys.stdout.isatty():
             raise UsageError("parquet is no text: give a file with --output, or a pipe")
         target = output if output is not None else sys.stdout.buffer
-        warehouse = _warehouse(load_settings())
+        warehouse = _warehouse(_settings())
         _require_warehouse(warehouse)
         warehouse.export(sql, form, target)
 
@@ -231,7 +225,7 @@ def search(
     with _clear_errors():
         from deepcompress_dagster.viewer import addresses
 
-        settings = load_settings()
+        settings = _settings()
         warehouse = _warehouse(settings)
         _require_warehouse(warehouse)
         wanted = _known_documents(warehouse, document or [])
@@ -258,7 +252,7 @@ def overlay(
         from deepcompress_dagster import overlay as overlays
         from deepcompress_dagster import page_ranges
 
-        warehouse = _warehouse(load_settings())
+        warehouse = _warehouse(_settings())
         wanted = set(page_ranges.parse(pages))
         output.mkdir(parents=True, exist_ok=True)
         for name in _known_documents(warehouse, documents):
@@ -272,23 +266,14 @@ def overlay(
 @app.command()
 def status() -> None:
     """Documents by state, failures with reasons, stale partitions, and what is running."""
-    with _clear_errors(), _workplace(will_write=False) as (_, instance, warehouse):
-        from deepcompress_dagster.orchestration import run_records
-
+    with _clear_errors():
+        settings = _settings()
+        warehouse = _warehouse(settings)
         counts = warehouse.counts()
         typer.echo(
             "documents  " + ", ".join(f"{counts[state]} {state}" for state in DocumentStatus)
         )
-        running = run_records.unfinished_runs(instance)
-        busy = len(run_records.documents_in(instance, running))
-        typer.echo(f"runs       {len(running)} queued or running, {busy} documents")
-        cancelled = run_records.cancelled_documents(instance)
-        waiting = [
-            _named(row.document_id, row.file_name)
-            for row in warehouse.documents(cancelled)
-            if row.status is not DocumentStatus.COMPLETE
-        ]
-        _listing("cancelled", [f"{name}: deepcompress retry takes it up" for name in waiting])
+        _tell_of_runs(settings, warehouse)
         _listing(
             "failures",
             [
@@ -313,7 +298,7 @@ def doctor() -> None:
         from deepcompress_dagster.orchestration import doctor as looking
 
         amiss = 0
-        for finding in looking.findings(load_settings()):
+        for finding in looking.findings(_settings()):
             mark = "ok" if finding.advice is None else "!!"
             typer.echo(f"{mark}  {finding.subject}: {finding.state}")
             if finding.advice is not None:
@@ -329,7 +314,7 @@ def list_models() -> None:
     with _clear_errors():
         from deepcompress_dagster.models import inventory
 
-        for entry in inventory.entries(load_settings()):
+        for entry in inventory.entries(_settings()):
             mark = "*" if entry.in_use else " "
             state = "present" if entry.present else "missing"
             checkpoint = entry.checkpoint
@@ -350,8 +335,8 @@ def pull(
     with _clear_errors():
         from deepcompress_dagster.models import pull as pulling
 
-        settings = load_settings()
-        with _bar(TextColumn("{task.percentage:>3.0f} %")) as bar:
+        settings = _settings()
+        with _bar("{task.percentage:>3.0f} %") as bar:
             bars: dict[str, TaskID] = {}
 
             def show(name: str, done: int, total: int) -> None:
@@ -371,24 +356,27 @@ def pull(
 @contextmanager
 def _clear_errors() -> Iterator[None]:
     """Turn what a user can mend into one line and an exit status."""
-    from deepcompress_dagster.models.predictor import ModelError
-    from deepcompress_dagster.warehouse import WarehouseError
-
     try:
         yield
-    except (UsageError, SettingsError, ModelError, WarehouseError, ValueError) as error:
-        _notes.print(f"deepcompress: {error}", style="red", markup=False)
+    except (typer.Exit, typer.Abort):
+        raise
+    except (UsageError, ValueError) as error:
+        _notes().print(f"deepcompress: {error}", style="red", markup=False)
         raise typer.Exit(EXIT_USAGE) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(EXIT_INTERRUPTED) from error
     except Exception as error:
+        from deepcompress_dagster.models.predictor import ModelError
         from deepcompress_dagster.orchestration import disk
+        from deepcompress_dagster.warehouse import WarehouseError
 
-        reason = disk.disk_reason(error) or disk.permission_reason(error)
+        is_ours = isinstance(error, (ModelError, WarehouseError))
+        reason = str(error) if is_ours else disk.disk_reason(error)
+        reason = reason or disk.permission_reason(error)
         if reason is None and not isinstance(error, OSError):
             raise
         reason = reason or str(error)
-        _notes.print(f"deepcompress: {reason}", style="red", markup=False)
+        _notes().print(f"deepcompress: {reason}", style="red", markup=False)
         raise typer.Exit(EXIT_USAGE) from error
 
 
@@ -402,7 +390,7 @@ def _workplace(
     """
     from deepcompress_dagster.orchestration import disk, server
 
-    settings = load_settings()
+    settings = _settings()
     if will_write and (problem := disk.blocked_reason(settings)):
         raise UsageError(problem)
     logging.getLogger("dagster").setLevel(logging.ERROR)
@@ -410,7 +398,13 @@ def _workplace(
         yield settings, instance, _warehouse(settings)
 
 
-def _warehouse(settings: Settings) -> "Warehouse":
+def _settings(**overrides: object) -> "Settings":
+    from deepcompress_dagster.settings import load_settings
+
+    return load_settings(**overrides)
+
+
+def _warehouse(settings: "Settings") -> "Warehouse":
     from deepcompress_dagster.warehouse import Warehouse
 
     return Warehouse(settings.data_dir)
@@ -424,7 +418,7 @@ def _require_warehouse(warehouse: "Warehouse") -> None:
         )
 
 
-def _definitions(settings: Settings) -> "dg.Definitions":
+def _definitions(settings: "Settings") -> "dg.Definitions":
     from deepcompress_dagster.definitions import build_definitions
 
     return build_definitions(settings)
@@ -466,24 +460,39 @@ def _known_documents(warehouse: "Warehouse", documents: Sequence[str]) -> list[s
 # What the commands show
 
 
-def _bar(*columns: TextColumn) -> Progress:
+@functools.cache
+def _notes() -> "Console":
+    """Where people are told of what goes on beside the result."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def _bar(*columns: str) -> "Progress":
+    """A bar with these texts about a task behind it."""
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        *columns,
+        *map(TextColumn, columns),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=_notes,
-        disable=not _notes.is_terminal,
+        console=_notes(),
+        disable=not _notes().is_terminal,
     )
 
 
 @contextmanager
 def _progress_bar() -> "Iterator[Callable[[RunProgress], None]]":
     """A bar over pages; gives what is to be told of a run's progress."""
-    with _bar(
-        TextColumn("{task.completed}/{task.total} pages"), TextColumn("{task.fields[note]}")
-    ) as bar:
+    with _bar("{task.completed}/{task.total} pages", "{task.fields[note]}") as bar:
         task = bar.add_task("parsing", total=None, note="")
 
         def show(progress: "RunProgress") -> None:
@@ -491,6 +500,26 @@ def _progress_bar() -> "Iterator[Callable[[RunProgress], None]]":
             bar.update(task, completed=progress.pages_done, total=progress.pages, note=note)
 
         yield show
+
+
+def _tell_of_runs(settings: "Settings", warehouse: "Warehouse") -> None:
+    """What is queued, running, or cancelled; Dagster is asked only where there may be such."""
+    from deepcompress_dagster.orchestration import run_store
+
+    runs, busy, waiting = 0, 0, []
+    if run_store.may_tell_of_runs(settings.data_dir):
+        with _workplace(will_write=False) as (_, instance, _):
+            from deepcompress_dagster.orchestration import run_records
+
+            running = run_records.unfinished_runs(instance)
+            runs, busy = len(running), len(run_records.documents_in(instance, running))
+            waiting = [
+                _named(row.document_id, row.file_name)
+                for row in warehouse.documents(run_records.cancelled_documents(instance))
+                if row.status is not DocumentStatus.COMPLETE
+            ]
+    typer.echo(f"runs       {runs} queued or running, {busy} documents")
+    _listing("cancelled", [f"{name}: deepcompress retry takes it up" for name in waiting])
 
 
 def _report(outcome: "RunOutcome", warehouse: "Warehouse", ids: Sequence[str]) -> None:
@@ -507,10 +536,10 @@ def _report(outcome: "RunOutcome", warehouse: "Warehouse", ids: Sequence[str]) -
         name = _named(row.document_id, row.file_name)
         typer.echo(f"{row.status:<10} {name}  {reason}".rstrip())
     if outcome.is_interrupted:
-        _notes.print("stopped; finished pages are kept, the next run goes on from there")
+        _notes().print("stopped; finished pages are kept, the next run goes on from there")
         raise typer.Exit(EXIT_INTERRUPTED)
     if outcome.error:
-        _notes.print(f"deepcompress: {outcome.error}", style="red", markup=False)
+        _notes().print(f"deepcompress: {outcome.error}", style="red", markup=False)
     if not outcome.success:
         raise typer.Exit(EXIT_FAILED)
 

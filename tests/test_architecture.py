@@ -17,7 +17,7 @@ FLOORS = (
     {"orchestration", "api", "overlay", "viewer", "cli", "definitions", "__init__"},
 )
 RINGS = (
-    {"partitions", "checks", "companions", "inbox", "disk", "run_records"},
+    {"partitions", "checks", "companions", "inbox", "disk", "run_records", "run_store"},
     {"execution"},
     {"defs"},
     {"ingest", "forgetting", "doctor", "server"},

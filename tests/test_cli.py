@@ -5,6 +5,7 @@ import inspect
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 from PIL import Image, ImageColor
 
 from deepcompress_dagster import cli
+from deepcompress_dagster.orchestration import run_store
 from deepcompress_dagster.overlay import COLOURS
 from deepcompress_dagster.records import Label
+from deepcompress_dagster.warehouse import Warehouse
 
 pytestmark = pytest.mark.models
 
@@ -232,6 +235,63 @@ def test_a_document_is_forgotten_after_a_yes_and_its_file_is_named(tmp_path):
     assert f"{broken} lies where it was and is not taken up again" in done.stdout
     assert shell.rows("SELECT document_id FROM documents") == []
     assert "was forgotten on" in " ".join(shell("process", tmp_path).stderr.split())
+
+
+HEAVY = {
+    "dagster",
+    "duckdb",
+    "numpy",
+    "onnxruntime",
+    "polars",
+    "pyarrow",
+    "pydantic",
+    "rich",
+    "torch",
+}
+LOADED = """
+import sys
+from deepcompress_dagster import cli
+try:
+    cli.main()
+finally:
+    print(*{name.partition(".")[0] for name in sys.modules}, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (("--help",), {"rich"}),
+        (("query", "SELECT 1"), {"duckdb", "pydantic"}),
+        (("status",), {"duckdb", "pydantic"}),
+    ],
+)
+def test_a_command_loads_only_what_it_needs(tmp_path, arguments, allowed):
+    Warehouse(tmp_path / "data").publish(force=True)
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments],
+        env={**os.environ, "DEEPCOMPRESS_DATA_DIR": str(tmp_path / "data")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(done.stderr.split()) & HEAVY <= allowed
+
+
+def test_status_asks_dagster_where_a_run_is_not_over_or_was_cancelled(tmp_path):
+    home = tmp_path / "dagster" / "history"
+    assert not run_store.may_tell_of_runs(tmp_path)
+    home.mkdir(parents=True)
+    assert run_store.may_tell_of_runs(tmp_path), "no storage where it should be"
+    with sqlite3.connect(home / "runs.db") as conn:
+        conn.execute("CREATE TABLE runs (status TEXT)")
+        for status, asks in (("SUCCESS", False), ("FAILURE", False), ("CANCELED", True)):
+            conn.execute("INSERT INTO runs VALUES (?)", [status])
+            conn.commit()
+            assert run_store.may_tell_of_runs(tmp_path) is asks
+        conn.execute("UPDATE runs SET status = 'QUEUED' WHERE status = 'CANCELED'")
+    conn.close()
+    assert run_store.may_tell_of_runs(tmp_path)
 
 
 def test_the_example_runs(samples):

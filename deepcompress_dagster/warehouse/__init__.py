@@ -24,13 +24,13 @@ from deepcompress_dagster.warehouse.types import (
     DocumentSummary,
     Failure,
     FileStat,
+    Format,
     Health,
     Registration,
     StalePartition,
 )
 
 if TYPE_CHECKING:
-    from deepcompress_dagster.warehouse.export import Format
     from deepcompress_dagster.warehouse.quality import DocumentQuality
     from deepcompress_dagster.warehouse.warehouse import Warehouse
 
@@ -57,7 +57,7 @@ __all__ = [
     "WarehouseError",
 ]
 
-_LOADED_LATER = {"DocumentQuality": "quality", "Format": "export", "Warehouse": "warehouse"}
+_LOADED_LATER = {"DocumentQuality": "quality", "Warehouse": "warehouse"}
 
 
 def __getattr__(name: str) -> Any:

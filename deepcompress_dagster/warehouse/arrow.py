@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import duckdb
-import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row: TypeAlias = Mapping[str, Any]
+
+Columns: TypeAlias = Mapping[str, str]
+"""Names of columns with Arrow's names of their types."""
 
 _VIEW = "_rows"
 
@@ -22,16 +27,23 @@ def insert(conn: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row]) -> 
 
 
 @contextmanager
-def bound(conn: duckdb.DuckDBPyConnection, schema: pa.Schema, rows: Sequence[Row]) -> Iterator[str]:
+def bound(
+    conn: duckdb.DuckDBPyConnection, columns: "Columns | pa.Schema", rows: Sequence[Row]
+) -> Iterator[str]:
     """Rows as a table that SQL on this connection can read; the name of it."""
-    conn.register(_VIEW, _table(schema, rows))
+    conn.register(_VIEW, _table(columns, rows))
     try:
         yield _VIEW
     finally:
         conn.unregister(_VIEW)
 
 
-def _table(schema: pa.Schema, rows: Sequence[Row]) -> pa.Table:
+def _table(columns: "Columns | pa.Schema", rows: Sequence[Row]) -> "pa.Table":
+    import pyarrow as pa  # here, since commands that only read do without: .12 s of CPU
+
+    schema = columns
+    if isinstance(columns, Mapping):
+        schema = pa.schema([(name, pa.type_for_alias(alias)) for name, alias in columns.items()])
     try:
         return pa.Table.from_pylist(list(rows), schema=schema)
     except UnicodeEncodeError:

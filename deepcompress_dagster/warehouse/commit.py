@@ -10,7 +10,6 @@ from dataclasses import asdict
 from datetime import datetime
 
 import duckdb
-import pyarrow as pa
 
 from deepcompress_dagster import page_ranges
 from deepcompress_dagster.asset_graph import ASSETS, SOURCE, STAGE_ASSET, upstream
@@ -31,26 +30,22 @@ from deepcompress_dagster.warehouse.schema import ASSET_TABLES, identifier
 from deepcompress_dagster.warehouse.sql import COSTS_CONTENT, first_row, only_row
 from deepcompress_dagster.warehouse.types import AssetState, CommittedDocument
 
-_UPDATES = pa.schema(
-    [
-        ("page_number", pa.int32()),
-        ("region_id", pa.string()),
-        ("label", pa.string()),
-        ("heading_level", pa.int32()),
-        ("join_previous", pa.string()),
-        ("monospace", pa.bool_()),
-        ("content", pa.string()),
-    ]
-)
+_UPDATES = {
+    "page_number": "int32",
+    "region_id": "string",
+    "label": "string",
+    "heading_level": "int32",
+    "join_previous": "string",
+    "monospace": "bool",
+    "content": "string",
+}
 
-_PARTS = pa.schema(
-    [
-        ("page_number", pa.int32()),
-        ("region_id", pa.string()),
-        ("continues", pa.string()),
-        ("repeated_rows", pa.int32()),
-    ]
-)
+_PARTS = {
+    "page_number": "int32",
+    "region_id": "string",
+    "continues": "string",
+    "repeated_rows": "int32",
+}
 
 SEARCHED = frozenset({"text", "tables", "figures"})
 """Assets whose words can be searched."""

@@ -3,24 +3,16 @@
 import os
 import shutil
 import tempfile
-from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import duckdb
-import pyarrow as pa
 
 from deepcompress_dagster.warehouse.schema import identifier, quoted
+from deepcompress_dagster.warehouse.types import Format
 
-
-class Format(StrEnum):
-    """How a result is written; nested values are JSON in csv, and themselves in the others."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    PARQUET = "parquet"
-
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _OPTIONS = {
     Format.CSV: "FORMAT csv, HEADER",
@@ -29,7 +21,7 @@ _OPTIONS = {
 }
 
 
-def write(rows: pa.RecordBatchReader, form: Format, target: Path | BinaryIO) -> None:
+def write(rows: duckdb.DuckDBPyRelation, form: Format, target: Path | BinaryIO) -> None:
     """Write a result to a file, whole or not at all, or to a binary stream.
 
     Raises OSError and duckdb.Error; a file that was there before is replaced only at the end.
@@ -44,7 +36,7 @@ def write(rows: pa.RecordBatchReader, form: Format, target: Path | BinaryIO) -> 
             shutil.copyfileobj(result, target)
 
 
-def _write_file(rows: pa.RecordBatchReader, form: Format, target: Path) -> None:
+def _write_file(rows: duckdb.DuckDBPyRelation, form: Format, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         _render(rows, form, temporary)
@@ -53,19 +45,21 @@ def _write_file(rows: pa.RecordBatchReader, form: Format, target: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _render(rows: pa.RecordBatchReader, form: Format, path: Path) -> None:
+def _render(rows: duckdb.DuckDBPyRelation, form: Format, path: Path) -> None:
+    if form is Format.TABLE:
+        path.write_text(f"{rows}\n", encoding="utf-8")
+        return
+    reader = rows.to_arrow_reader()  # a locked-down connection writes no files itself
     with duckdb.connect() as conn:
-        if form is Format.TABLE:
-            conn.register("result", rows.read_all())
-            path.write_text(f"{conn.table('result')}\n", encoding="utf-8")
-        else:
-            conn.register("result", rows)
-            columns = _with_json(rows.schema) if form is Format.CSV else "*"
-            conn.execute(
-                f"COPY (SELECT {columns} FROM result) TO {quoted(str(path))} ({_OPTIONS[form]})"
-            )
+        conn.register("result", reader)
+        columns = _with_json(reader.schema) if form is Format.CSV else "*"
+        conn.execute(
+            f"COPY (SELECT {columns} FROM result) TO {quoted(str(path))} ({_OPTIONS[form]})"
+        )
 
 
-def _with_json(schema: pa.Schema) -> str:
+def _with_json(schema: "pa.Schema") -> str:
+    import pyarrow as pa
+
     nested = [identifier(f.name) for f in schema if pa.types.is_nested(f.type)]
     return f"* REPLACE ({', '.join(f'to_json({n}) AS {n}' for n in nested)})" if nested else "*"

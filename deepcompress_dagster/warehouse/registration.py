@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from deepcompress_dagster.records import DocumentStatus
 from deepcompress_dagster.warehouse.arrow import bound, insert
@@ -24,17 +23,10 @@ _SLUG_CHARACTERS = 40
 _ID_DIGITS = (12, 16, 64)
 """Hexadecimal digits of the hash in an id: the first count at which the id is free."""
 
-_STATS = pa.schema(
-    [
-        ("path", pa.string()),
-        ("bytes", pa.int64()),
-        ("mtime_ns", pa.int64()),
-        ("inode", pa.uint64()),
-    ]
-)
-_PATHS = pa.schema([("path", pa.string())])
-_IDS = pa.schema([("document_id", pa.string()), ("sha256", pa.string())])
-_PLACES = pa.schema([("old", pa.string()), ("new", pa.string())])
+_STATS = {"path": "string", "bytes": "int64", "mtime_ns": "int64", "inode": "uint64"}
+_PATHS = {"path": "string"}
+_IDS = {"document_id": "string", "sha256": "string"}
+_PLACES = {"old": "string", "new": "string"}
 
 _IS_SAME_FILE = (
     "s.path = f.path AND s.bytes = f.bytes AND s.mtime_ns = f.mtime_ns AND s.inode = f.inode"

@@ -1,11 +1,12 @@
 """What queries share. One row is asked for whole: ``fetchone`` would leave a result open."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
-
-import duckdb
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deepcompress_dagster.records import FURNITURE, HARMLESS
+
+if TYPE_CHECKING:
+    import duckdb
 
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
@@ -17,7 +18,7 @@ IN_FLOW = f"label NOT IN ({', '.join(repr(label.value) for label in FURNITURE)})
 
 
 def first_row(
-    conn: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters = ()
+    conn: "duckdb.DuckDBPyConnection", sql: str, parameters: Parameters = ()
 ) -> tuple[Any, ...] | None:
     """The first row of a short result, None where it has none."""
     rows = conn.execute(sql, parameters).fetchall()
@@ -25,7 +26,7 @@ def first_row(
 
 
 def only_row(
-    conn: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters = ()
+    conn: "duckdb.DuckDBPyConnection", sql: str, parameters: Parameters = ()
 ) -> tuple[Any, ...]:
     """The row of a result that always has one."""
     (row,) = conn.execute(sql, parameters).fetchall()

@@ -7,9 +7,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 
 from deepcompress_dagster.records import DocumentStatus
+
+
+class Format(StrEnum):
+    """How a result is written; nested values are JSON in csv, and themselves in the others."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import duckdb
-import pyarrow as pa
 
 from deepcompress_dagster.asset_graph import ASSETS, in_order
 from deepcompress_dagster.records import (
@@ -49,10 +48,14 @@ from deepcompress_dagster.warehouse.types import (
     DocumentSummary,
     Failure,
     FileStat,
+    Format,
     Health,
     Registration,
     StalePartition,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _READERS = 4
 """Files read at the same time: hashing and waiting for the disk both leave Python free."""
@@ -431,7 +434,7 @@ class Warehouse:
         finally:
             conn.close()
 
-    def query(self, sql: str, parameters: Parameters = ()) -> pa.Table:
+    def query(self, sql: str, parameters: Parameters = ()) -> "pa.Table":
         """The result of one query on the newest snapshot, ``?`` or ``$name`` bound.
 
         Raises QueryError.
@@ -451,13 +454,13 @@ class Warehouse:
         with self.reader() as conn:
             return full_text.search(conn, words, documents=documents, since=since, limit=limit)
 
-    def export(self, sql: str, form: export.Format, target: Path | BinaryIO) -> None:
+    def export(self, sql: str, form: Format, target: Path | BinaryIO) -> None:
         """Write the result of one query on the newest snapshot to a file or a binary stream.
 
         It is not held in memory, but for the table format. Raises QueryError, OSError.
         """
         with self.reader() as conn, _user_errors():
-            export.write(_relation(conn, sql).to_arrow_reader(), form, target)
+            export.write(_relation(conn, sql), form, target)
 
     def _known(self, paths: Sequence[Path]) -> dict[Path, registration.KnownFile]:
         """Those of ``paths`` that need no reading: seen just so before, and kept."""
