@@ -233,20 +233,45 @@ _CELL_COLUMNS = {
     "column_span": "Columns that it covers.",
     "is_header": "Whether it is a header.",
     "text": "Its text.",
+    "number": "Its text as a number: without marks that are set off by a blank, signs of currency "
+    "and per cent, and blanks, commas or points between thousands; in brackets it is negative. "
+    "Missing where it is none, or more than one.",
     "x0": "Left edge, points; missing without a box, like the other three.",
     "y0": "Upper edge, points.",
     "x1": "Right edge, points.",
     "y1": "Lower edge, points.",
 }
-_TABLE_CELLS = """
+_TABLE_CELLS = r"""
 SELECT t.document_id, t.file_name, t.page_number, t.region_id,
     t.cell."row" AS row_index, t.cell."column" AS column_index, t.cell.row_span AS row_span,
     t.cell.column_span AS column_span, t.cell.is_header AS is_header, t.cell.text AS text,
+    try_cast(CASE
+        WHEN regexp_full_match(t.plain, '[-+]?\d{1,3}(,\d{3})+(\.\d+)?')
+            THEN replace(t.plain, ',', '')
+        WHEN regexp_full_match(t.plain, '[-+]?\d{1,3}( \d{3})+([.,]\d+)?')
+            THEN replace(replace(t.plain, ' ', ''), ',', '.')
+        WHEN regexp_full_match(t.plain, '[-+]?\d{1,3}(\.\d{3})+,\d+|[-+]?\d{1,3}(\.\d{3}){2,}')
+            THEN replace(replace(t.plain, '.', ''), ',', '.')
+        WHEN regexp_full_match(t.plain, '[-+]?\d+,\d+') THEN replace(t.plain, ',', '.')
+        WHEN regexp_full_match(t.plain, '[-+]?\d*\.?\d+') THEN t.plain
+    END AS DOUBLE) AS number,
     t.cell.box.x0 AS x0, t.cell.box.y0 AS y0, t.cell.box.x1 AS x1, t.cell.box.y1 AS y1
 FROM (
-    SELECT t.document_id, d.file_name, t.page_number, t.reading_order, t.region_id,
-        unnest(t.cells) AS cell
-    FROM tables t JOIN documents d ON d.document_id = t.document_id AND d.is_current
+    SELECT t.*, trim(regexp_replace(
+        regexp_replace(
+            translate(regexp_replace(
+                t.cell.text,
+                '\s+([⁰¹²³⁴-⁾ᵃ-ᶻ]+|\^\{[^}]*\}|[*†‡]+)$', ''
+            ), '−' || chr(160) || chr(8239), '-  '),
+            '[$€£¥%]|^\s+|\s+$', '', 'g'
+        ),
+        '^\s*\((.*)\)\s*$', '-\1'
+    )) AS plain
+    FROM (
+        SELECT t.document_id, d.file_name, t.page_number, t.reading_order, t.region_id,
+            unnest(t.cells) AS cell
+        FROM tables t JOIN documents d ON d.document_id = t.document_id AND d.is_current
+    ) t
 ) t
 ORDER BY t.document_id, t.page_number, t.reading_order, t.region_id, row_index, column_index
 """

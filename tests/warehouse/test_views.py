@@ -250,6 +250,26 @@ def test_table_cells_are_the_cells_by_row_and_column(warehouse: Warehouse, docum
     ) == [(0, 0, 1, 2, True, "a", 50.0), (1, 0, 1, 1, False, "b", None)]
 
 
+def test_cells_of_numbers_are_numbers(warehouse: Warehouse, document: str) -> None:
+    numbers = {
+        "931 \u00b2": 931,
+        "$1,234.50": 1234.5,
+        "(320)": -320,
+        "\u22122.7": -2.7,
+        "1 402 900,50": 1402900.5,
+        "1.402.900,50": 1402900.5,
+        "50 %": 50,
+        "$ 12 ^{a,b}": 12,
+        "0,5": 0.5,
+        ".5": 0.5,
+    }
+    others = ["10\u2076", "3,288 4,384", "4 8", "1998-2003", "n/a", "", "12 May", "1,23,4"]
+    cells = [TableCell(i, 0, 1, 1, False, t) for i, t in enumerate([*numbers, *others])]
+    commit(warehouse, document, [page_of(document, 1, tables=[table(1, 0, *cells)])])
+    found = rows(warehouse, "SELECT text, number FROM table_cells ORDER BY row_index")
+    assert found == [*numbers.items(), *((text, None) for text in others)]
+
+
 def test_page_status_counts_what_a_page_has(warehouse: Warehouse, document: str) -> None:
     pages = [
         page_of(document, 1),
