@@ -60,7 +60,7 @@ DESCRIBED = (
         stages=(ORIENTATION, LAYOUT),
         upstream=("pages",),
         models=("orientation", "layout"),
-        revision=5,
+        revision=6,
         kinds=_PARSED,
     ),
     Asset(
@@ -70,7 +70,7 @@ DESCRIBED = (
         stages=(TEXT, DOCUMENT_PASS),
         upstream=("layouts",),
         models=("orientation", "text"),
-        revision=9,
+        revision=10,
         kinds=_PARSED,
     ),
     Asset(
@@ -79,7 +79,7 @@ DESCRIBED = (
         stages=(RULED_TABLES, TABLES),
         upstream=("layouts",),
         models=("orientation", "text", "table"),
-        revision=8,
+        revision=9,
         kinds=_PARSED,
     ),
     Asset(

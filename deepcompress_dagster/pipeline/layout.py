@@ -12,7 +12,14 @@ from deepcompress_dagster.pipeline.lines import PageLine, assign, cluster, in_ro
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
 from deepcompress_dagster.pipeline.prose import is_prose
 from deepcompress_dagster.pipeline.reading_order import reading_order
-from deepcompress_dagster.pipeline.ruled_tables import RuledGrid, ruled_parts, whole_tables
+from deepcompress_dagster.pipeline.ruled_tables import (
+    RuledGrid,
+    WholeTable,
+    grids_of,
+    ruled_parts,
+    whole_tables,
+)
+from deepcompress_dagster.pipeline.table_pieces import margins_of, whole_of_pieces
 from deepcompress_dagster.records import BBox, Label, Region, region_id, union
 
 SHEET = (612.0, 792.0)
@@ -35,6 +42,10 @@ ECHO_TEXT = 0.3
 
 CLUSTER_MODEL = "text-clusters"
 """``model`` of regions grown from lines that no detected region covers; their score is 0."""
+
+_MARGINS = (Label.TEXT, Label.SECTION_HEADER)
+SHORT_AREA = 2
+"""Lines of an area of text that may be a piece of a table's header, at most."""
 
 _CONTAINERS = (Label.TABLE, Label.PICTURE)
 _NO_TABLES = (Label.PICTURE, Label.PAGE_HEADER, Label.PAGE_FOOTER)
@@ -107,7 +118,7 @@ def postprocess_layout(
     own.
     """
     detected = _without_scans(_with_vertical_text(areas, lines), lines, size)
-    kept = _with_whole_tables(detected, grids)
+    kept = _with_whole_tables(detected, lines, grids)
     kept = _without_nested([area for area in kept if not _is_swallowed(area, kept)])
     owned, orphans = assign(lines, [area.bbox for area in kept], _ruled_parts(kept, grids))
     kept = [replace(area, lines=tuple(own)) for area, own in zip(kept, owned, strict=True)]
@@ -131,16 +142,47 @@ def _with_vertical_text(areas: Sequence[Area], lines: Sequence[PageLine]) -> lis
     return kept
 
 
-def _with_whole_tables(areas: Sequence[Area], grids: Sequence[RuledGrid]) -> list[Area]:
-    """Areas in which each table has one area, as large as its rules reach."""
+def _with_whole_tables(
+    areas: Sequence[Area], lines: Sequence[PageLine], grids: Sequence[RuledGrid]
+) -> list[Area]:
+    """Areas in which each table has one area, as large as its rules and its columns reach."""
     tables = [area for area in areas if area.label is Label.TABLE]
-    taken = [area.bbox for area in areas if area.label in _NO_TABLES]
-    whole = []
-    for table in whole_tables([area.bbox for area in tables], taken, grids):
-        pieces = [tables[index] for index in table.pieces]
-        best = max(pieces, key=lambda area: area.score, default=_RULED_TABLE)
-        whole.append(replace(best, bbox=table.bbox))
-    return [*(area for area in areas if area.label is not Label.TABLE), *whole]
+    others = [area for area in areas if area.label is not Label.TABLE]
+    taken = [area.bbox for area in others if area.label in _NO_TABLES]
+    whole = [
+        _merged(tables, table)
+        for table in whole_tables([area.bbox for area in tables], taken, grids)
+    ]
+    ruled = [area for area in whole if grids_of(area.bbox, grids)]
+    free = [area for area in whole if area not in ruled]
+    pieces = [_merged(free, table) for table in whole_of_pieces([a.bbox for a in free], lines)]
+    return [*others, *ruled, *_with_margins(pieces, [*others, *ruled], lines)]
+
+
+def _with_margins(
+    tables: Sequence[Area], others: Sequence[Area], lines: Sequence[PageLine]
+) -> list[Area]:
+    """Tables without rules, with header rows and columns that nothing else claims.
+
+    Those may be in no area, or in a short one of text.
+    """
+    areas = [*tables, *others]
+    owned, loose = assign(lines, [area.bbox for area in areas])
+    for area, own in zip(areas, owned, strict=True):
+        if area.label in _MARGINS and len(own) <= SHORT_AREA:
+            loose += own
+    return [
+        replace(area, bbox=union([area.bbox, *margin]).rounded())
+        for area, own in zip(tables, owned, strict=False)
+        for margin in [[line.bbox for line in margins_of(area.bbox, own, loose)]]
+    ]
+
+
+def _merged(areas: Sequence[Area], table: WholeTable) -> Area:
+    """One area for the areas that are pieces of a table: the best scored of them, made larger."""
+    pieces = [areas[index] for index in table.pieces]
+    best = max(pieces, key=lambda area: area.score, default=_RULED_TABLE)
+    return replace(best, bbox=table.bbox)
 
 
 def _ruled_parts(areas: Sequence[Area], grids: Sequence[RuledGrid]) -> list[tuple[int, BBox]]:

@@ -1,0 +1,171 @@
+"""Tables without rules that a layout model cut: pieces side by side, a header row, a first column.
+
+Here belongs what the alignment of text tells of how far a table reaches; what rules tell is in
+ruled_tables.py. Boxes are upright points.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations, pairwise
+
+from deepcompress_dagster.pipeline.captions import is_numbered
+from deepcompress_dagster.pipeline.lines import PageLine, rows_of
+from deepcompress_dagster.pipeline.phrases import Phrase, phrases, words_across
+from deepcompress_dagster.pipeline.ruled_tables import WholeTable
+from deepcompress_dagster.records import BBox, union
+
+LEVEL = 0.3
+"""Heights of a line by which two rows of text may be off and still are one row."""
+
+CONTINUED = 0.9
+"""Share of the rows of the shorter of two pieces that go on in the other."""
+
+MIN_ROWS = 4
+MANY_ROWS = 10
+"""Rows that go on from one piece in another where a narrow gap, or any gap, parts the two."""
+
+NARROW_GAP = 40.0
+"""Points between two columns of one table, seldom more."""
+
+HEADER_GAP = 1.5
+"""Heights of a line between a table and its header row, at most."""
+
+HEADER_ROWS = 3
+"""Rows of a header that are taken in, at most."""
+
+CUT = 0.2
+"""Share of a line in a table's box from which it is the table's, if nothing else claims it."""
+
+MOSTLY = 0.65
+"""Share of a line's height that is at the height of a table's box where the two are level."""
+
+COLUMN_SPACE = 0.8
+"""Em without any word from top to bottom that part two columns."""
+
+Row = list[PageLine]
+
+
+def whole_of_pieces(boxes: Sequence[BBox], lines: Sequence[PageLine]) -> list[WholeTable]:
+    """The tables of which detected ``boxes`` are pieces: pieces whose rows go on in each other."""
+    rows = [rows_of(_within(box, lines)) for box in boxes]
+    groups = [{index} for index in range(len(boxes))]
+    for one, two in combinations(range(len(boxes)), 2):
+        if _go_on(boxes[one], rows[one], boxes[two], rows[two], lines):
+            first, second = (next(g for g in groups if index in g) for index in (one, two))
+            if first is not second:
+                groups.remove(second)
+                first |= second
+    return [
+        WholeTable(union(boxes[index] for index in group).rounded(), tuple(sorted(group)))
+        for group in groups
+    ]
+
+
+def _within(box: BBox, lines: Sequence[PageLine]) -> list[PageLine]:
+    return [line for line in lines if line.bbox.coverage(box) > 0.5]
+
+
+def _go_on(
+    one: BBox, rows: Sequence[Row], two: BBox, others: Sequence[Row], lines: Sequence[PageLine]
+) -> bool:
+    """Whether the rows of one piece go on in another beside it."""
+    few, many = sorted((rows, others), key=len)
+    shared = sum(any(_is_level(row[0], other[0]) for other in many) for row in few)
+    if len(few) < MIN_ROWS or shared < CONTINUED * max(len(few), CONTINUED * len(many)):
+        return False
+    gap = max(one.x0, two.x0) - min(one.x1, two.x1)
+    if gap > NARROW_GAP and len(few) < MANY_ROWS:
+        return False
+    return not (_has_caption(one, lines) and _has_caption(two, lines))
+
+
+def _is_level(one: PageLine, two: PageLine) -> bool:
+    height = min(one.bbox.height, two.bbox.height)
+    return abs(one.bbox.center[1] - two.bbox.center[1]) <= LEVEL * height
+
+
+def _has_caption(box: BBox, lines: Sequence[PageLine]) -> bool:
+    """Whether a table's number stands right above or below a box, no wider than that."""
+    return any(
+        is_numbered(line.text)
+        and box.x0 - NARROW_GAP < line.bbox.x0 < box.x1
+        and min(abs(line.bbox.y1 - box.y0), abs(line.bbox.y0 - box.y1)) < NARROW_GAP
+        for line in lines
+    )
+
+
+def margins_of(box: BBox, own: Sequence[PageLine], free: Sequence[PageLine]) -> list[PageLine]:
+    """Lines that a table lacks: cut by its edge, in a column beside it, in header rows above.
+
+    ``own`` are the lines in its box and ``free`` those that nothing else claims.
+    """
+    if len(rows_of(own)) < MIN_ROWS:
+        return []
+    lines = [*own, *(line for line in free if _is_cut(line.bbox, box))]
+    for _ in range(2):
+        lines += _column_beside(lines, [line for line in free if line not in lines])
+    lines += _header_above(lines, [line for line in free if line not in lines])
+    return lines[len(own) :]
+
+
+def _is_cut(line: BBox, box: BBox) -> bool:
+    """Whether a line is in a table's box, or its left or right edge cuts it."""
+    level = line.coverage(box._replace(x0=line.x0, x1=line.x1))
+    return level > MOSTLY and line.coverage(box) > CUT
+
+
+def _header_above(own: Sequence[PageLine], free: Sequence[PageLine]) -> list[PageLine]:
+    """Lines of the rows right above a table whose phrases stand over its columns."""
+    frame, columns = union(line.bbox for line in own), _columns(own)
+    header: list[PageLine] = []
+    for row in reversed(rows_of([line for line in free if line.bbox.center[1] < frame.y0])):
+        box = union(line.bbox for line in row)
+        near = 0 <= frame.y0 - box.y1 + 1 <= HEADER_GAP * box.height
+        if (
+            not near
+            or len(header) >= HEADER_ROWS
+            or not _heads(phrases(words_across(row)), columns)
+        ):
+            break
+        header += row
+        frame = union([frame, box])
+    return header
+
+
+def _columns(lines: Sequence[PageLine]) -> list[tuple[float, float]]:
+    """The columns of a table from left to right: where words stand in any of its rows."""
+    boxes = sorted(phrase.bbox for row in rows_of(lines) for phrase in phrases(words_across(row)))
+    space = COLUMN_SPACE * max(line.font_size for line in lines)
+    columns: list[tuple[float, float]] = []
+    for box in boxes:
+        if columns and box.x0 < columns[-1][1] + space:
+            columns[-1] = (columns[-1][0], max(columns[-1][1], box.x1))
+        else:
+            columns.append((box.x0, box.x1))
+    return columns
+
+
+def _heads(row: Sequence[Phrase], columns: Sequence[tuple[float, float]]) -> bool:
+    """Whether each of at least two phrases stands over a column of its own."""
+    over = [
+        {i for i, (x0, x1) in enumerate(columns) if phrase.bbox.x0 < x1 and phrase.bbox.x1 > x0}
+        for phrase in row
+    ]
+    return len(row) > 1 and all(len(found) == 1 for found in over) and len(set.union(*over)) > 1
+
+
+def _column_beside(own: Sequence[PageLine], free: Sequence[PageLine]) -> list[PageLine]:
+    """Lines in a column beside a table, no further off than its own columns, and in its rows."""
+    frame, rows, columns = union(line.bbox for line in own), rows_of(own), _columns(own)
+    reach = max([NARROW_GAP, *(right[0] - left[1] for left, right in pairwise(columns))])
+    for low, high in ((frame.x0 - reach, frame.x0), (frame.x1, frame.x1 + reach)):
+        beside = [
+            line
+            for line in free
+            if line.bbox.x1 > low
+            and line.bbox.x0 < high
+            and frame.y0 <= line.bbox.center[1] <= frame.y1
+        ]
+        level = [line for line in beside if any(_is_level(line, row[0]) for row in rows)]
+        if len(level) == len(beside) >= max(MIN_ROWS, CONTINUED * (len(rows) - HEADER_ROWS)):
+            return level
+    return []

@@ -1,0 +1,75 @@
+"""Tables without rules that a layout model cut, put together by the alignment of their text."""
+
+from deepcompress_dagster.pipeline.ruled_tables import WholeTable
+from deepcompress_dagster.pipeline.table_pieces import margins_of, whole_of_pieces
+from deepcompress_dagster.records import BBox
+from tests.pipeline.drawn_tables import table_lines, typed
+
+ROWS = [[f"Lock {n}", f"{n},204", f"{3 * n}", f"{7 * n} t"] for n in range(1, 13)]
+COLUMNS = (50, 200, 300, 400)
+BODY = table_lines(ROWS, COLUMNS, top=100)
+BOX = BBox(45, 98, 405, 270)
+
+
+def left_of(x: float) -> BBox:
+    return BOX._replace(x1=x)
+
+
+def right_of(x: float) -> BBox:
+    return BOX._replace(x0=x)
+
+
+def texts(lines) -> list[str]:
+    return [line.text for line in lines]
+
+
+def test_pieces_whose_rows_go_on_in_each_other_are_one_table():
+    pieces = [left_of(130), right_of(240)]
+    assert whole_of_pieces(pieces, BODY) == [WholeTable(BOX, (0, 1))]
+
+
+def test_tables_with_a_number_each_stay_two():
+    captions = [typed("Table 1: Boats", 50, 80), typed("Table 2: Tolls", 290, 80)]
+    assert len(whole_of_pieces([left_of(205), right_of(280)], [*BODY, *captions])) == 2
+
+
+def test_tables_whose_rows_stand_at_other_heights_stay_two():
+    beside = table_lines([[row[0]] for row in ROWS], (450,), top=107)
+    assert len(whole_of_pieces([BOX, BBox(445, 98, 520, 280)], [*BODY, *beside])) == 2
+
+
+def test_few_rows_are_one_table_only_over_a_narrow_gap():
+    short = table_lines(ROWS[:5], COLUMNS, top=100)
+    low = 170
+    far = [BBox(45, 98, 90, low), BBox(280, 98, 405, low)]
+    near = [BBox(45, 98, 205, low), BBox(240, 98, 405, low)]
+    assert [len(whole_of_pieces(pieces, short)) for pieces in (far, near)] == [2, 1]
+
+
+def test_a_header_row_above_the_columns_is_the_tables():
+    header = [typed("Name", 50, 86), typed("Boats", 180, 86), typed("Days", 280, 86)]
+    title = typed("Traffic through the locks of the river", 50, 60)
+    assert sorted(texts(margins_of(BOX, BODY, [*header, title]))) == ["Boats", "Days", "Name"]
+
+
+def test_prose_above_a_table_is_not_its_header():
+    prose = [
+        typed("The board counts boats at each lock and", 50, 74),
+        typed("publishes the numbers in every spring.", 50, 86),
+    ]
+    assert margins_of(BOX, BODY, prose) == []
+
+
+def test_a_column_beside_a_table_that_stands_in_its_rows_is_the_tables():
+    body = table_lines(ROWS, (110, 200, 300, 400), top=100)
+    names = [line for line in body if line.bbox.x0 == 110]
+    rest = [line for line in body if line not in names]
+    assert margins_of(BOX._replace(x0=140), rest, names) == names
+    off = [typed("note", 110, 107 + 14 * n) for n in range(12)]
+    assert margins_of(BOX._replace(x0=140), rest, off) == []
+
+
+def test_a_line_that_the_edge_of_a_table_cuts_is_the_tables():
+    heading = typed("Passages in the year before", 330, 100)
+    above = typed("A heading of which a third is in the box", 50, 90)
+    assert margins_of(BOX, BODY, [heading, above]) == [heading]
