@@ -1,7 +1,7 @@
 """What Dagster loads. Importing this loads neither torch nor DuckDB nor PyMuPDF."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,29 +11,59 @@ from deepcompress_dagster.orchestration.defs.assets import parse_documents_asset
 from deepcompress_dagster.orchestration.defs.jobs import parse_documents_job
 from deepcompress_dagster.orchestration.defs.resources import GpuResource, WarehouseResource
 from deepcompress_dagster.orchestration.defs.sensors import new_pdfs
+from deepcompress_dagster.orchestration.naming import PLAIN, Naming
 from deepcompress_dagster.settings import Settings, load_settings
+
+RESOURCES = ("gpu", "warehouse")
 
 
 def build_definitions(
-    settings: Settings | None = None, resource_overrides: Mapping[str, Any] | None = None
+    settings: Settings | None = None,
+    resource_overrides: Mapping[str, Any] | None = None,
+    *,
+    key_prefix: Sequence[str] = (),
+    group_name: str = PLAIN.group,
+    owners: Sequence[str] = PLAIN.owners,
+    tags: Mapping[str, str] | None = None,
+    executor: dg.ExecutorDefinition | None = dg.in_process_executor,
+    resource_names: Mapping[str, str] | None = None,
 ) -> dg.Definitions:
     """Assets, checks, job, sensor and resources for ``settings``, by default the environment's.
 
-    ``resource_overrides`` replaces ``gpu`` or ``warehouse``. Raises SettingsError.
+    ``resource_overrides`` replaces ``gpu`` or ``warehouse``. The others are for a project that
+    holds more than this: ``key_prefix`` stands before every asset key, and in the names of job,
+    sensor, op and partitions; ``executor`` None leaves the choice to the project; with
+    ``resource_names`` the resources have other keys there. The result can be merged with the
+    project's own by ``dg.Definitions.merge``.
+
+    Raises SettingsError, and ValueError for a resource that there is not.
     """
     chosen = load_settings() if settings is None else settings
-    resources = {
+    keys = {name: name for name in RESOURCES} | dict(resource_names or {})
+    if unknown := sorted(set(keys) - set(RESOURCES)):
+        raise ValueError(
+            f"resource_names: {', '.join(unknown)}: choose from {', '.join(RESOURCES)}"
+        )
+    names = Naming(
+        key_prefix=tuple(key_prefix),
+        group=group_name,
+        owners=tuple(owners),
+        tags=dict(tags or {}),
+        **keys,
+    )
+    resources: dict[str, Any] = {
         "gpu": GpuResource(),
-        "warehouse": WarehouseResource(data_dir=str(chosen.data_dir)),
+        "warehouse": WarehouseResource(data_dir=str(chosen.data_dir)).named(names),
+        **(resource_overrides or {}),
     }
     with _without_notices():
-        job = parse_documents_job()
+        job = parse_documents_job(names)
         return dg.Definitions(
-            assets=[source_pdfs(), parse_documents_asset(chosen)],
+            assets=[source_pdfs(names), parse_documents_asset(chosen, names)],
             jobs=[job],
-            sensors=[new_pdfs(chosen, job)],
-            resources={**resources, **(resource_overrides or {})},
-            executor=dg.in_process_executor,
+            sensors=[new_pdfs(chosen, job, names)],
+            resources={keys[name]: resource for name, resource in resources.items()},
+            executor=executor,
         )
 
 

@@ -14,10 +14,10 @@ FLOORS = (
     {"records", "settings"},
     {"streaming", "pdf", "models", "warehouse", "passwords"},
     {"pipeline"},
-    {"orchestration", "api", "overlay", "viewer", "cli", "definitions", "__init__"},
+    {"orchestration", "api", "overlay", "viewer", "cli", "definitions", "component", "__init__"},
 )
 RINGS = (
-    {"partitions", "checks", "companions", "inbox", "disk", "run_records", "run_store"},
+    {"naming", "partitions", "checks", "companions", "inbox", "disk", "run_records", "run_store"},
     {"execution"},
     {"defs"},
     {"ingest", "forgetting", "doctor", "server"},
@@ -25,7 +25,7 @@ RINGS = (
 """Of ``orchestration``, from the inside."""
 
 HOME = {
-    "dagster": ("orchestration", "definitions", "cli"),
+    "dagster": ("orchestration", "definitions", "component", "cli"),
     "duckdb": ("warehouse",),
     "torch": ("models",),
     "transformers": ("models",),

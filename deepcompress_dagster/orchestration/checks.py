@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from deepcompress_dagster import page_ranges
-from deepcompress_dagster.orchestration.partitions import documents
+from deepcompress_dagster.orchestration.naming import PLAIN, Naming
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse.quality import DocumentQuality
@@ -52,10 +52,6 @@ class Check:
     limit: float
     severity: dg.AssetCheckSeverity
     measure: Callable[["DocumentQuality"], tuple[float, Metadata]]
-
-    @property
-    def key(self) -> dg.AssetCheckKey:
-        return dg.AssetCheckKey(dg.AssetKey(self.asset), self.name)
 
     def judge(self, quality: "DocumentQuality") -> Verdict:
         """Ask this of one document."""
@@ -158,14 +154,14 @@ PAGE_ERRORS = CHECKS[1]
 """Asked after every commit, whatever was selected: each asset's stages add and clear errors."""
 
 
-def specs() -> list[dg.AssetCheckSpec]:
+def specs(names: Naming = PLAIN) -> list[dg.AssetCheckSpec]:
     """The checks as Dagster declares them, partitioned like the assets."""
     return [
         dg.AssetCheckSpec(
             check.name,
-            asset=check.asset,
+            asset=names.key(check.asset),
             description=check.description,
-            partitions_def=documents,
+            partitions_def=names.partitions_def,
             metadata={"threshold": check.limit},
         )
         for check in CHECKS

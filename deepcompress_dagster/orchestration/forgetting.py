@@ -18,8 +18,8 @@ from dagster._core.storage.event_log.schema import (
 
 from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration import run_records
-from deepcompress_dagster.orchestration.execution.events import SOURCE_ASSET
-from deepcompress_dagster.orchestration.partitions import NAME, batches
+from deepcompress_dagster.orchestration.naming import PLAIN, SOURCE_ASSET
+from deepcompress_dagster.orchestration.partitions import batches
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse import Warehouse
@@ -49,8 +49,8 @@ def forget_documents(
     for some in batches(document_ids, TOGETHER):
         _delete_events(instance, some)
         for document_id in some:
-            instance.delete_dynamic_partition(NAME, document_id)
-    instance.wipe_asset_cached_status([dg.AssetKey(asset) for asset in (*ASSETS, SOURCE_ASSET)])
+            instance.delete_dynamic_partition(PLAIN.partitions, document_id)
+    instance.wipe_asset_cached_status([PLAIN.key(asset) for asset in (*ASSETS, SOURCE_ASSET)])
     warehouse.forget(document_ids)
 
 
@@ -58,7 +58,7 @@ def _delete_events(instance: dg.DagsterInstance, document_ids: Sequence[str]) ->
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):
         for asset in (*ASSETS, SOURCE_ASSET):
-            storage.wipe_asset_partitions(dg.AssetKey(asset), document_ids)
+            storage.wipe_asset_partitions(PLAIN.key(asset), document_ids)
         return
     events, checks = SqlEventLogStorageTable, AssetCheckExecutionsTable
     own = events.c.partition.in_(document_ids)

@@ -17,7 +17,8 @@ from deepcompress_dagster.orchestration.defs.assets import FAILED_DOCUMENTS, pro
 from deepcompress_dagster.orchestration.execution import events
 from deepcompress_dagster.orchestration.execution.executor import RunProgress
 from deepcompress_dagster.orchestration.execution.reporting import report_unreported
-from deepcompress_dagster.orchestration.partitions import NAME, batches, missing_partitions
+from deepcompress_dagster.orchestration.naming import PLAIN
+from deepcompress_dagster.orchestration.partitions import batches, missing_partitions
 from deepcompress_dagster.records import (
     DocumentStatus,
 )
@@ -71,19 +72,19 @@ def materialize_documents(
     outcome says so and no further run starts.
     """
     outcome = RunOutcome()
-    instance.add_dynamic_partitions(NAME, missing_partitions(instance, document_ids))
-    partitions = instance.get_dynamic_partitions(NAME)
+    instance.add_dynamic_partitions(PLAIN.partitions, missing_partitions(instance, document_ids))
+    partitions = instance.get_dynamic_partitions(PLAIN.partitions)
     place = {name: position for position, name in enumerate(partitions)}
     for batch in batches(sorted(document_ids, key=place.__getitem__), documents_per_run):
         token = progress_listener.set(listen) if listen else None
         try:
-            result = definitions.resolve_job_def(run_records.JOB_NAME).execute_in_process(
+            result = definitions.resolve_job_def(PLAIN.job).execute_in_process(
                 run_config={
                     **jobs.run_config(batch, pages=pages, skip_unchanged=skip_unchanged),
                     **_QUIET,
                 },
                 instance=instance,
-                asset_selection=[dg.AssetKey(asset) for asset in ASSETS if asset in selection],
+                asset_selection=[PLAIN.key(asset) for asset in ASSETS if asset in selection],
                 tags={**(run_tags or {}), **jobs.run_tags(batch, partitions)},
                 raise_on_error=False,
             )
@@ -208,7 +209,7 @@ def reconcile_home(
     rows = warehouse.documents()
     new = set(missing_partitions(instance, [row.document_id for row in rows]))
     instance.add_dynamic_partitions(
-        NAME, [row.document_id for row in rows if row.document_id in new]
+        PLAIN.partitions, [row.document_id for row in rows if row.document_id in new]
     )
     for row in rows:
         if row.document_id in new:

@@ -5,15 +5,16 @@ from typing import TypeVar
 
 import dagster as dg
 
+from deepcompress_dagster.orchestration.naming import PLAIN, Naming
+
 T = TypeVar("T")
 
-NAME = "documents"
-documents = dg.DynamicPartitionsDefinition(name=NAME)
 
-
-def missing_partitions(instance: dg.DagsterInstance, document_ids: Iterable[str]) -> list[str]:
+def missing_partitions(
+    instance: dg.DagsterInstance, document_ids: Iterable[str], names: Naming = PLAIN
+) -> list[str]:
     """Those of ``document_ids`` that have no partition yet, in the order given."""
-    known = set(instance.get_dynamic_partitions(NAME))
+    known = set(instance.get_dynamic_partitions(names.partitions))
     return [document_id for document_id in document_ids if document_id not in known]
 
 

@@ -18,10 +18,8 @@ import dagster as dg
 
 from deepcompress_dagster import file_lock
 from deepcompress_dagster.file_lock import LockHeldError, is_held
-from deepcompress_dagster.orchestration.partitions import NAME
+from deepcompress_dagster.orchestration.naming import PLAIN, Naming
 
-JOB_NAME = "parse_documents_job"
-OP_NAME = "parse_documents"
 ASSET_JOB_NAME = "__ASSET_JOB"
 """The job that Dagster makes for assets materialised from its UI."""
 
@@ -68,12 +66,14 @@ _LOCK_WAIT_S = 5.0
 _POLL_S = 0.5
 
 
-def documents_of(run: dg.DagsterRun, partitions: Sequence[str]) -> frozenset[str]:
+def documents_of(
+    run: dg.DagsterRun, partitions: Sequence[str], names: Naming = PLAIN
+) -> frozenset[str]:
     """The documents that a run works on: those it names, within its partition or range.
 
     ``partitions`` are all partition keys in Dagster's order.
     """
-    named = frozenset(_setting(run, "ops", OP_NAME, "config", "documents") or ())
+    named = frozenset(_setting(run, "ops", names.op, "config", "documents") or ())
     if SCATTERED_TAG in run.tags:
         return named
     within = _within(run.tags, partitions)
@@ -99,58 +99,70 @@ def _within(tags: Mapping[str, str], partitions: Sequence[str]) -> frozenset[str
     return frozenset(partitions[first : last + 1])
 
 
-def unfinished_runs(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
-    """Runs of this project that are queued or running, newest first."""
-    return _records(instance, UNFINISHED)
+def unfinished_runs(instance: dg.DagsterInstance, names: Naming = PLAIN) -> list[dg.RunRecord]:
+    """Runs of this pipeline that are queued or running, newest first."""
+    return _records(instance, UNFINISHED, names)
 
 
 def _records(
     instance: dg.DagsterInstance,
     statuses: Sequence[dg.DagsterRunStatus],
+    names: Naming,
     limit: int | None = None,
     **bounds: Any,
 ) -> list[dg.RunRecord]:
     return [
         record
-        for job_name in (JOB_NAME, ASSET_JOB_NAME)
+        for job_name in (names.job, ASSET_JOB_NAME)
         for record in instance.get_run_records(
             dg.RunsFilter(job_name=job_name, statuses=list(statuses), **bounds), limit=limit
         )
+        if job_name == names.job or _is_ours(record.dagster_run, names)
     ]
 
 
-def documents_in(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord]) -> frozenset[str]:
+def _is_ours(run: dg.DagsterRun, names: Naming) -> bool:
+    """Whether a run of Dagster's own job for assets is of assets of this pipeline.
+
+    In somebody's project other assets are materialised by the same job.
+    """
+    return run.asset_selection is None or not run.asset_selection.isdisjoint(names.asset_keys())
+
+
+def documents_in(
+    instance: dg.DagsterInstance, records: Sequence[dg.RunRecord], names: Naming = PLAIN
+) -> frozenset[str]:
     """The documents that ``records`` work on."""
-    partitions = instance.get_dynamic_partitions(NAME)
-    named = (documents_of(record.dagster_run, partitions) for record in records)
+    partitions = instance.get_dynamic_partitions(names.partitions)
+    named = (documents_of(record.dagster_run, partitions, names) for record in records)
     return frozenset().union(*named)
 
 
-def interruptions(instance: dg.DagsterInstance) -> Counter[str]:
+def interruptions(instance: dg.DagsterInstance, names: Naming = PLAIN) -> Counter[str]:
     """How often each document was in a run that was no attempt at it, of the newest runs."""
-    partitions = instance.get_dynamic_partitions(NAME)
+    partitions = instance.get_dynamic_partitions(names.partitions)
     counted: Counter[str] = Counter()
     for record in _records(
-        instance, FINISHED, limit=HISTORY, tags={INTERRUPTED_TAG: [BY_SIGNAL, BY_DISK]}
+        instance, FINISHED, names, limit=HISTORY, tags={INTERRUPTED_TAG: [BY_SIGNAL, BY_DISK]}
     ):
-        counted.update(documents_of(record.dagster_run, partitions))
+        counted.update(documents_of(record.dagster_run, partitions, names))
     return counted
 
 
-def cancelled_documents(instance: dg.DagsterInstance) -> frozenset[str]:
+def cancelled_documents(instance: dg.DagsterInstance, names: Naming = PLAIN) -> frozenset[str]:
     """Documents whose newest run somebody cancelled: they wait until somebody asks for them.
 
     Runs that a Ctrl-C or a kill ended are not among these: nobody meant their documents.
     """
-    if not _records(instance, (dg.DagsterRunStatus.CANCELED,), limit=1):
+    if not _records(instance, (dg.DagsterRunStatus.CANCELED,), names, limit=1):
         return frozenset()
-    partitions = instance.get_dynamic_partitions(NAME)
+    partitions = instance.get_dynamic_partitions(names.partitions)
     newest_first = sorted(
-        _records(instance, FINISHED, limit=HISTORY), key=lambda record: -record.storage_id
+        _records(instance, FINISHED, names, limit=HISTORY), key=lambda record: -record.storage_id
     )
     decided: dict[str, bool] = {}
     for record in newest_first:
-        if named := documents_of(record.dagster_run, partitions) - decided.keys():
+        if named := documents_of(record.dagster_run, partitions, names) - decided.keys():
             decided |= dict.fromkeys(named, _was_cancelled(instance, record.dagster_run))
     return frozenset(name for name, is_cancelled in decided.items() if is_cancelled)
 
@@ -163,9 +175,11 @@ def _was_cancelled(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     )
 
 
-def badly_ended(instance: dg.DagsterInstance, since: datetime) -> list[dg.RunRecord]:
+def badly_ended(
+    instance: dg.DagsterInstance, since: datetime, names: Naming = PLAIN
+) -> list[dg.RunRecord]:
     """Runs that failed or were cancelled and changed after ``since``, with the newest first."""
-    return _records(instance, BADLY_ENDED, limit=HISTORY, updated_after=since)
+    return _records(instance, BADLY_ENDED, names, limit=HISTORY, updated_after=since)
 
 
 # Locks
@@ -202,13 +216,14 @@ def reap_dead_runs(
     *,
     grace_s: float = GRACE_S,
     start_grace_s: float = START_GRACE_S,
+    names: Naming = PLAIN,
 ) -> list[str]:
     """Report runs whose process is gone as failed. Returns their ids.
 
     Slots of the pool that ended runs still hold are freed, whoever found that they had ended;
     until then nothing else starts. Lock files that nobody needs any more are removed.
     """
-    dead = dead_runs(instance, data_dir, grace_s=grace_s, start_grace_s=start_grace_s)
+    dead = dead_runs(instance, data_dir, grace_s=grace_s, start_grace_s=start_grace_s, names=names)
     for run in dead:
         instance.report_run_failed(
             run,
@@ -226,12 +241,13 @@ def dead_runs(
     *,
     grace_s: float = GRACE_S,
     start_grace_s: float = START_GRACE_S,
+    names: Naming = PLAIN,
 ) -> list[dg.DagsterRun]:
     """Runs that Dagster takes for running and whose process is gone."""
     return [
         record.dagster_run
-        for record in _records(instance, (dg.DagsterRunStatus.STARTING, *_RUNNING))
-        if _is_dead(record, data_dir, grace_s, start_grace_s)
+        for record in _records(instance, (dg.DagsterRunStatus.STARTING, *_RUNNING), names)
+        if _is_dead(record, _lock_of(record.dagster_run, data_dir, names), grace_s, start_grace_s)
     ]
 
 
@@ -243,27 +259,26 @@ def _free_slots(instance: dg.DagsterInstance) -> None:
             instance.event_log_storage.free_concurrency_slots_for_run(record.dagster_run.run_id)
 
 
-def await_dead_runs(instance: dg.DagsterInstance, data_dir: Path) -> None:
+def await_dead_runs(instance: dg.DagsterInstance, data_dir: Path, names: Naming = PLAIN) -> None:
     """Report dead runs; return when there is none left that may yet turn out to be dead.
 
     A run does this before it waits for the pool: the slot that a dead one holds never becomes
     free by itself.
     """
     while True:
-        reap_dead_runs(instance, data_dir)
+        reap_dead_runs(instance, data_dir, names=names)
         doubtful = [
             record
-            for record in _records(instance, _RUNNING)
-            if not is_held(_lock_of(record.dagster_run, data_dir))
+            for record in _records(instance, _RUNNING, names)
+            if not is_held(_lock_of(record.dagster_run, data_dir, names))
         ]
         if not doubtful:
             return
         time.sleep(_POLL_S)
 
 
-def _is_dead(record: dg.RunRecord, data_dir: Path, grace_s: float, start_grace_s: float) -> bool:
+def _is_dead(record: dg.RunRecord, path: Path, grace_s: float, start_grace_s: float) -> bool:
     run = record.dagster_run
-    path = _lock_of(run, data_dir)
     if is_held(path):
         return False
     if path.exists():
@@ -273,13 +288,13 @@ def _is_dead(record: dg.RunRecord, data_dir: Path, grace_s: float, start_grace_s
     return time.time() - began > grace
 
 
-def _lock_of(run: dg.DagsterRun, data_dir: Path) -> Path:
-    return lock_path(_data_dir_of(run, data_dir), run.run_id)
+def _lock_of(run: dg.DagsterRun, data_dir: Path, names: Naming) -> Path:
+    return lock_path(_data_dir_of(run, data_dir, names), run.run_id)
 
 
-def _data_dir_of(run: dg.DagsterRun, default: Path) -> Path:
+def _data_dir_of(run: dg.DagsterRun, default: Path, names: Naming) -> Path:
     """The data folder of a run: the launchpad may have named another."""
-    named = _setting(run, "resources", "warehouse", "config", "data_dir")
+    named = _setting(run, "resources", names.warehouse, "config", "data_dir")
     return Path(named) if isinstance(named, str) else default
 
 

@@ -15,7 +15,7 @@ from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration import ingest, run_records
 from deepcompress_dagster.orchestration.defs.resources import GpuResource
 from deepcompress_dagster.orchestration.execution.registration import register_documents
-from deepcompress_dagster.orchestration.partitions import documents
+from deepcompress_dagster.orchestration.naming import PLAIN
 from deepcompress_dagster.records import (
     DocumentOpened,
     DocumentResult,
@@ -151,11 +151,11 @@ class Bench:
         self, *, assets: Collection[str] = ASSETS, config: dict[str, Any] | None = None, **tags: str
     ) -> dg.ExecuteInProcessResult:
         """Run the job as the UI does: with tags, and mostly without configuration."""
-        return self.definitions.resolve_job_def(run_records.JOB_NAME).execute_in_process(
+        return self.definitions.resolve_job_def(PLAIN.job).execute_in_process(
             instance=self.instance,
             asset_selection=[dg.AssetKey(asset) for asset in assets],
             tags={name.replace("__", "/"): value for name, value in tags.items()},
-            run_config={"ops": {run_records.OP_NAME: {"config": config}}} if config else None,
+            run_config={"ops": {PLAIN.op: {"config": config}}} if config else None,
             raise_on_error=False,
         )
 
@@ -163,13 +163,17 @@ class Bench:
         """The partitions of an asset by what the UI shows of them."""
         with dg.partition_loading_context(dynamic_partitions_store=self.instance):
             value = get_and_update_asset_status_cache_value(
-                self.instance, dg.AssetKey(asset), documents
+                self.instance, dg.AssetKey(asset), PLAIN.partitions_def
             )
             assert value
             return {
-                "materialized": keys(value.deserialize_materialized_partition_subsets(documents)),
-                "failed": keys(value.deserialize_failed_partition_subsets(documents)),
-                "in progress": keys(value.deserialize_in_progress_partition_subsets(documents)),
+                "materialized": keys(
+                    value.deserialize_materialized_partition_subsets(PLAIN.partitions_def)
+                ),
+                "failed": keys(value.deserialize_failed_partition_subsets(PLAIN.partitions_def)),
+                "in progress": keys(
+                    value.deserialize_in_progress_partition_subsets(PLAIN.partitions_def)
+                ),
             }
 
     def materializations(self, run_id: str) -> list[tuple[str, str]]:

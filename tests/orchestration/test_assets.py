@@ -12,6 +12,7 @@ from deepcompress_dagster.file_lock import is_held
 from deepcompress_dagster.orchestration import run_records
 from deepcompress_dagster.orchestration.execution import executor, reporting
 from deepcompress_dagster.orchestration.execution.planning import RunSpec
+from deepcompress_dagster.orchestration.naming import PLAIN
 from deepcompress_dagster.passwords import Passwords
 from deepcompress_dagster.pdf.errors import transient_error_types
 from deepcompress_dagster.pipeline import stages
@@ -421,7 +422,7 @@ def test_the_launchpad_changes_settings_for_one_run(bench: Bench) -> None:
     (name,) = bench.register(report={})
     bench.run([name])
     before = bench.state(name)["text"].version
-    result = bench.definitions.resolve_job_def(run_records.JOB_NAME).execute_in_process(
+    result = bench.definitions.resolve_job_def(PLAIN.job).execute_in_process(
         instance=bench.instance,
         tags={"dagster/partition": name},
         run_config={"resources": {"gpu": {"config": {"profile": "full"}}}},

@@ -11,10 +11,11 @@ import pytest
 
 from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.definitions import build_definitions
-from deepcompress_dagster.orchestration import ingest, run_records
+from deepcompress_dagster.orchestration import ingest
 from deepcompress_dagster.orchestration.defs import sensors
 from deepcompress_dagster.orchestration.execution.registration import register_documents
 from deepcompress_dagster.orchestration.inbox import Backoff
+from deepcompress_dagster.orchestration.naming import PLAIN
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
 from tests.orchestration.bench import FakeGpu, FakeParser, leave_lock, write_pdf
@@ -111,7 +112,7 @@ def test_a_run_killed_within_a_document_is_taken_up_where_it_stopped(
     assert warehouse.asset_states([document_id]) == []
 
     (request,) = look(home, settings, warehouse).run_requests or ()
-    job = build_definitions(settings, {"gpu": FakeGpu()}).resolve_job_def(run_records.JOB_NAME)
+    job = build_definitions(settings, {"gpu": FakeGpu()}).resolve_job_def(PLAIN.job)
     result = job.execute_in_process(
         instance=home, run_config=dict(request.run_config), tags=dict(request.tags)
     )

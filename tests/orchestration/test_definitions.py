@@ -12,6 +12,7 @@ import yaml
 from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import run_records
+from deepcompress_dagster.orchestration.naming import PLAIN
 from deepcompress_dagster.orchestration.server import TEMPLATE
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.settings import Settings
@@ -109,12 +110,12 @@ def test_any_subset_runs_in_the_pool_of_the_accelerator(settings: Settings) -> N
 
 def test_runs_of_the_ui_execute_in_one_process_too(settings: Settings) -> None:
     repository = build_definitions(settings).get_repository_def()
-    for name in (run_records.JOB_NAME, run_records.ASSET_JOB_NAME):
+    for name in (PLAIN.job, run_records.ASSET_JOB_NAME):
         assert repository.get_job(name).executor_def is dg.in_process_executor
 
 
 def test_resources_can_be_replaced(settings: Settings, bench: Bench) -> None:
-    job = bench.definitions.resolve_job_def(run_records.JOB_NAME)
+    job = bench.definitions.resolve_job_def(PLAIN.job)
     assert set(job.resource_defs) >= {"gpu", "warehouse"}
 
 

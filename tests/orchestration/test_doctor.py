@@ -10,6 +10,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from deepcompress_dagster.orchestration import doctor, run_records, server
 from deepcompress_dagster.orchestration.doctor import Finding
+from deepcompress_dagster.orchestration.naming import PLAIN
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
 from deepcompress_dagster.warehouse.lock import WarehouseLock
@@ -104,7 +105,7 @@ def test_a_run_whose_process_is_gone_is_seen_and_left_to_who_reports_it(
     with server.open_instance(settings) as instance:
         create_run_for_test(
             instance,
-            job_name=run_records.JOB_NAME,
+            job_name=PLAIN.job,
             status=dg.DagsterRunStatus.STARTED,
             run_id="0" * 32,
         )

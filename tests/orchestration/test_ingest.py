@@ -5,8 +5,9 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.test_utils import create_run_for_test
 
-from deepcompress_dagster.orchestration import ingest, run_records
+from deepcompress_dagster.orchestration import ingest
 from deepcompress_dagster.orchestration.execution.registration import register_documents
+from deepcompress_dagster.orchestration.naming import PLAIN
 from tests.orchestration.bench import Bench, FakeParser, write_pdf
 
 
@@ -79,7 +80,7 @@ def test_retry_leaves_documents_alone_that_a_run_is_at(bench: Bench) -> None:
     bench.run([name])
     create_run_for_test(
         bench.instance,
-        job_name=run_records.JOB_NAME,
+        job_name=PLAIN.job,
         status=dg.DagsterRunStatus.STARTED,
         tags={"dagster/partition": name},
     )

@@ -14,6 +14,7 @@ from dagster._core.test_utils import create_run_for_test
 from deepcompress_dagster.file_lock import is_held
 from deepcompress_dagster.orchestration import run_records
 from deepcompress_dagster.orchestration.defs import jobs
+from deepcompress_dagster.orchestration.naming import PLAIN
 
 HOLDER = """
 import sys, time
@@ -42,7 +43,7 @@ def held_elsewhere(data_dir: Path, run_id: str) -> Iterator["subprocess.Popen[st
 def run_in(
     instance: dg.DagsterInstance, status: dg.DagsterRunStatus, **options: object
 ) -> dg.DagsterRun:
-    return create_run_for_test(instance, job_name=run_records.JOB_NAME, status=status, **options)
+    return create_run_for_test(instance, job_name=PLAIN.job, status=status, **options)
 
 
 def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:

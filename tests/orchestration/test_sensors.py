@@ -19,6 +19,7 @@ from deepcompress_dagster.orchestration.defs import jobs, sensors
 from deepcompress_dagster.orchestration.defs.sensors import Cursor, Tick
 from deepcompress_dagster.orchestration.execution import executor, reporting
 from deepcompress_dagster.orchestration.inbox import Backoff
+from deepcompress_dagster.orchestration.naming import PLAIN
 from deepcompress_dagster.pdf.errors import transient_error_types
 from deepcompress_dagster.records import (
     DocumentStatus,
@@ -70,7 +71,7 @@ class Daemon:
         return [
             create_run_for_test(
                 self.bench.instance,
-                job_name=run_records.JOB_NAME,
+                job_name=PLAIN.job,
                 status=dg.DagsterRunStatus.NOT_STARTED,
                 tags={**request.tags, "dagster/run_key": request.run_key},
                 run_config=request.run_config,
@@ -80,7 +81,7 @@ class Daemon:
 
     def execute(self, requests: list[dg.RunRequest]) -> list[bool]:
         """Run what was requested; whether each run succeeded."""
-        job = self.bench.definitions.resolve_job_def(run_records.JOB_NAME)
+        job = self.bench.definitions.resolve_job_def(PLAIN.job)
         return [
             job.execute_in_process(
                 instance=self.bench.instance,
@@ -96,7 +97,7 @@ def documents_of(requests: list[dg.RunRequest]) -> list[list[str]]:
     return [
         [
             "-".join(name.split("-")[:-1])
-            for name in r.run_config["ops"][run_records.OP_NAME]["config"]["documents"]
+            for name in r.run_config["ops"][PLAIN.op]["config"]["documents"]
         ]
         for r in requests
     ]
@@ -364,7 +365,7 @@ def test_a_dead_run_is_reported_and_its_documents_are_taken_up_again(daemon: Dae
     request = daemon.tick()[0]
     run = create_run_for_test(
         daemon.bench.instance,
-        job_name=run_records.JOB_NAME,
+        job_name=PLAIN.job,
         status=dg.DagsterRunStatus.STARTED,
         tags=dict(request.tags),
         run_config=dict(request.run_config),
@@ -420,11 +421,11 @@ def test_the_sensor_runs_from_the_start_and_asks_through_dagster(
     write_pdf(settings.inbox / "a.pdf")
     without_models = settings.model_copy(update={"allow_download": True})
     repository = build_definitions(without_models).get_repository_def()
-    sensor = repository.get_sensor_def(sensors.SENSOR_NAME)
+    sensor = repository.get_sensor_def(PLAIN.sensor)
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
     assert sensor.minimum_interval_seconds == settings.sensor_interval_s
     with dg.build_sensor_context(
-        instance=bench.instance, repository_def=repository, sensor_name=sensors.SENSOR_NAME
+        instance=bench.instance, repository_def=repository, sensor_name=PLAIN.sensor
     ) as context:
         data = sensor.evaluate_tick(context)
     assert len(data.run_requests or ()) == 1

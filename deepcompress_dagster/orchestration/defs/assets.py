@@ -22,7 +22,7 @@ from deepcompress_dagster.orchestration.execution.executor import (
 )
 from deepcompress_dagster.orchestration.execution.planning import RunSpec
 from deepcompress_dagster.orchestration.execution.reporting import Event
-from deepcompress_dagster.orchestration.partitions import documents
+from deepcompress_dagster.orchestration.naming import PLAIN, SOURCE_ASSET, Naming
 from deepcompress_dagster.passwords import load_passwords
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.settings import Settings, SettingsError
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from deepcompress_dagster.warehouse import Warehouse
 
 POOL = "gpu"
-GROUP = "documents"
-OWNERS = ["team:documents"]
 
 FAILED_DOCUMENTS = "failed documents"
 """Metadata of a failed run: its failed documents with the reasons."""
@@ -71,28 +69,30 @@ class ParseConfig(dg.Config):
     )
 
 
-def source_pdfs() -> dg.AssetSpec:
+def source_pdfs(names: Naming = PLAIN) -> dg.AssetSpec:
     """The PDFs themselves: materialised by whoever registers them, never by a run."""
     return dg.AssetSpec(
-        events.SOURCE_ASSET,
-        partitions_def=documents,
-        group_name=GROUP,
-        owners=OWNERS,
+        names.key(SOURCE_ASSET),
+        partitions_def=names.partitions_def,
+        group_name=names.group,
+        owners=list(names.owners),
+        tags=dict(names.tags),
         kinds={"file"},
         description="The registered PDFs, one partition a document, known by their sha256.",
     )
 
 
-def asset_specs(settings: Settings) -> list[dg.AssetSpec]:
+def asset_specs(settings: Settings, names: Naming = PLAIN) -> list[dg.AssetSpec]:
     """The five assets, with the code versions that ``settings`` give them."""
     versions = stages.code_versions(settings)
     return [
         dg.AssetSpec(
-            asset,
-            deps=list(events.upstream(asset)),
+            names.key(asset),
+            deps=[names.key(parent) for parent in events.upstream(asset)],
             skippable=True,
-            group_name=GROUP,
-            owners=OWNERS,
+            group_name=names.group,
+            owners=list(names.owners),
+            tags=dict(names.tags),
             kinds=set(GRAPH[asset].kinds),
             code_version=versions[asset],
             description=metadata.description(asset),
@@ -102,26 +102,26 @@ def asset_specs(settings: Settings) -> list[dg.AssetSpec]:
     ]
 
 
-def parse_documents_asset(settings: Settings) -> dg.AssetsDefinition:
+def parse_documents_asset(settings: Settings, names: Naming = PLAIN) -> dg.AssetsDefinition:
     """The five assets as one function that materialises any of them for any documents."""
 
     @dg.multi_asset(
-        name=run_records.OP_NAME,
-        specs=asset_specs(settings),
-        check_specs=checks.specs(),
-        partitions_def=documents,
+        name=names.op,
+        specs=asset_specs(settings, names),
+        check_specs=checks.specs(names),
+        partitions_def=names.partitions_def,
+        required_resource_keys={names.gpu, names.warehouse},
         can_subset=True,
         pool=POOL,
         backfill_policy=dg.BackfillPolicy.multi_run(settings.documents_per_run),
     )
     def parse_documents(
-        context: dg.AssetExecutionContext,
-        config: ParseConfig,
-        gpu: GpuResource,
-        warehouse: WarehouseResource,
+        context: dg.AssetExecutionContext, config: ParseConfig
     ) -> Iterator[OpEvent]:
+        gpu: GpuResource = getattr(context.resources, names.gpu)
+        warehouse: WarehouseResource = getattr(context.resources, names.warehouse)
         with _forwarded_logs(context.log):
-            yield from _parse(context, config, gpu, warehouse.open(), settings)
+            yield from _parse(context, config, gpu, warehouse.open(), settings, names)
 
     return parse_documents
 
@@ -132,10 +132,11 @@ def _parse(
     gpu: GpuResource,
     warehouse: "Warehouse",
     defined: Settings,
+    names: Naming,
 ) -> Iterator[OpEvent]:
     settings = gpu.applied_to(defined)
     warehouse.set_current_versions(stages.code_versions(defined))
-    selected = {key.to_user_string() for key in context.selected_asset_keys}
+    selected = {key.path[-1] for key in context.selected_asset_keys}
     spec = RunSpec(
         run_id=context.run.run_id,
         document_ids=_document_ids(context, config),
@@ -156,8 +157,9 @@ def _parse(
         passwords,
         make_parser=partial(gpu.parser, settings),
         model_loads=gpu.model_loads,
-        announce=_announcer(context),
+        announce=_announcer(context, names),
         listen=progress_listener.get(),
+        names=names,
     )
     try:
         yield from executor.run()
@@ -187,13 +189,15 @@ def _document_ids(context: dg.AssetExecutionContext, config: ParseConfig) -> lis
     return [key for key in context.partition_keys if key in named]
 
 
-def _announcer(context: dg.AssetExecutionContext) -> Callable[[str, Collection[str]], None]:
+def _announcer(
+    context: dg.AssetExecutionContext, names: Naming
+) -> Callable[[str, Collection[str]], None]:
     """Announces what is about to be computed, where Dagster did not when it made the run."""
     known = frozenset(context.partition_keys)
 
     def announce(document_id: str, assets: Collection[str]) -> None:
         if document_id not in known:
-            events.plan_materializations(context, document_id, assets)
+            events.plan_materializations(context, document_id, assets, names)
 
     return announce
 

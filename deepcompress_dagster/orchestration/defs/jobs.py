@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration.defs.assets import ParseConfig
+from deepcompress_dagster.orchestration.naming import PLAIN, Naming
 from deepcompress_dagster.orchestration.run_records import (
-    JOB_NAME,
-    OP_NAME,
     PARTITION_TAG,
     RANGE_END_TAG,
     RANGE_START_TAG,
@@ -28,24 +26,28 @@ BATCH_TAG = "deepcompress/batch"
 DOCUMENTS_TAG = "deepcompress/documents"
 
 
-def parse_documents_job() -> "UnresolvedAssetJobDefinition":
+def parse_documents_job(names: Naming = PLAIN) -> "UnresolvedAssetJobDefinition":
     """All five assets of any documents. The stream needs no more than one process."""
     return dg.define_asset_job(
-        JOB_NAME,
-        selection=dg.AssetSelection.assets(*ASSETS),
+        names.job,
+        selection=dg.AssetSelection.assets(*names.asset_keys()),
         executor_def=dg.in_process_executor,
         description="Parse documents: render, find regions, read text, tables and figures.",
     )
 
 
 def run_config(
-    document_ids: Sequence[str], *, pages: Collection[int] | None = None, skip_unchanged: bool
+    document_ids: Sequence[str],
+    *,
+    pages: Collection[int] | None = None,
+    skip_unchanged: bool,
+    names: Naming = PLAIN,
 ) -> dict[str, Any]:
     """The configuration of a run that works on these documents."""
     config = ParseConfig(
         documents=list(document_ids), pages=sorted(pages or ()), skip_unchanged=skip_unchanged
     )
-    return {"ops": {OP_NAME: {"config": config.model_dump()}}}
+    return {"ops": {names.op: {"config": config.model_dump()}}}
 
 
 def run_tags(document_ids: Sequence[str], partitions: Sequence[str]) -> dict[str, str]:

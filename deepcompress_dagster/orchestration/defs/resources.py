@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import Field, create_model
+from pydantic import Field, PrivateAttr, create_model
 
+from deepcompress_dagster.orchestration.naming import PLAIN, Naming
 from deepcompress_dagster.orchestration.run_records import await_dead_runs, hold_run
 from deepcompress_dagster.settings import Settings, launchpad_fields, load_settings
 
@@ -67,6 +68,12 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The data folder. While a run has it, the run's lock is held: it is known to be alive."""
 
     data_dir: str = Field(description="Folder of the warehouse; on a local disk.")
+    _names: Naming = PrivateAttr(default=PLAIN)
+
+    def named(self, names: Naming) -> "WarehouseResource":
+        """The same, for the pipeline that has these names."""
+        self._names = names
+        return self
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
@@ -76,7 +83,7 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         else:
             with hold_run(Path(self.data_dir), context.run.run_id):
                 if context.instance is not None:
-                    await_dead_runs(context.instance, Path(self.data_dir))
+                    await_dead_runs(context.instance, Path(self.data_dir), self._names)
                 yield self
 
     def open(self) -> "Warehouse":

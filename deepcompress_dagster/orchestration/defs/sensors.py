@@ -21,10 +21,9 @@ from deepcompress_dagster.orchestration.defs import jobs
 from deepcompress_dagster.orchestration.execution import events
 from deepcompress_dagster.orchestration.execution.reporting import report_unreported
 from deepcompress_dagster.orchestration.inbox import Backoff, pdfs
+from deepcompress_dagster.orchestration.naming import PLAIN, Naming
 from deepcompress_dagster.orchestration.partitions import (
-    NAME,
     batches,
-    documents,
     missing_partitions,
 )
 from deepcompress_dagster.passwords import load_passwords
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     )
 
     from deepcompress_dagster.warehouse import DocumentRow, FileStat, Registration, Warehouse
-
-SENSOR_NAME = "new_pdfs"
 
 TICK_SECONDS = 20.0
 """A tick that has registered files for so long stops; Dagster gives up on one after 60 s."""
@@ -158,6 +155,7 @@ class Tick:
         missing_prerequisite: Callable[[Settings], str | None] = missing_prerequisite,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        names: Naming = PLAIN,
     ) -> None:
         self._instance = instance
         self._warehouse = warehouse
@@ -167,14 +165,15 @@ class Tick:
         self._missing_prerequisite = missing_prerequisite
         self._clock = clock
         self._now = now
+        self._names = names
         self._deadline = clock() + TICK_SECONDS
 
     def result(self, cursor: Cursor) -> dg.SensorResult:
         """What this tick asks of Dagster."""
         self._reap()
         self._warehouse.set_current_versions(stages.code_versions(self._settings))
-        unfinished = run_records.unfinished_runs(self._instance)
-        busy = run_records.documents_in(self._instance, unfinished)
+        unfinished = run_records.unfinished_runs(self._instance, self._names)
+        busy = run_records.documents_in(self._instance, unfinished, self._names)
         ended_until = self._report_missing_events(cursor.ended_until, busy)
         inbox = self._settings.inbox
         room = self._settings.max_queued_runs - len(unfinished)
@@ -188,12 +187,12 @@ class Tick:
         intake = self._take_in(cursor.after)
         self._warehouse.publish()
         pending = [row for row in self._pending() if row.document_id not in busy]
-        cancelled = run_records.cancelled_documents(self._instance) if pending else frozenset()
+        cancelled = self._cancelled() if pending else frozenset()
         rows = [row for row in pending if row.document_id not in cancelled]
         held = len(pending) - len(rows)
         self._warehouse.clear_superseded(busy)
         new, reported = self._announce(intake.registered, rows)
-        partitions = [*self._instance.get_dynamic_partitions(NAME), *new]
+        partitions = [*self._instance.get_dynamic_partitions(self._names.partitions), *new]
         missing = self._missing_prerequisite(self._settings) if rows else None
         groups = run_batches(rows, partitions, self._settings.documents_per_run)
         wanted = () if missing else (self._request(batch, partitions) for batch in groups)
@@ -203,12 +202,19 @@ class Tick:
             run_requests=requests,
             skip_reason=None if requests else idle,
             cursor=str(Cursor(intake.after, ended_until)),
-            dynamic_partitions_requests=[documents.build_add_request(new)] if new else [],
+            dynamic_partitions_requests=[self._names.partitions_def.build_add_request(new)]
+            if new
+            else [],
             asset_events=reported,
         )
 
+    def _cancelled(self) -> frozenset[str]:
+        return run_records.cancelled_documents(self._instance, self._names)
+
     def _reap(self) -> None:
-        for run_id in run_records.reap_dead_runs(self._instance, self._settings.data_dir):
+        for run_id in run_records.reap_dead_runs(
+            self._instance, self._settings.data_dir, names=self._names
+        ):
             self._warn(f"run {run_id} died without a word; it is reported as failed")
 
     def _report_missing_events(self, since: float, busy: frozenset[str]) -> float:
@@ -217,11 +223,13 @@ class Tick:
         Documents that are ``busy`` are left to their present run. Returns until when runs were
         looked at.
         """
-        ended = run_records.badly_ended(self._instance, datetime.fromtimestamp(since, UTC))
+        ended = run_records.badly_ended(
+            self._instance, datetime.fromtimestamp(since, UTC), self._names
+        )
         if not ended:
             return since
-        touched = run_records.documents_in(self._instance, ended) - busy
-        report_unreported(self._instance, self._warehouse, touched)
+        touched = run_records.documents_in(self._instance, ended, self._names) - busy
+        report_unreported(self._instance, self._warehouse, touched, names=self._names)
         return max(record.update_timestamp.timestamp() for record in ended)
 
     def _take_in(self, after: str) -> Intake:
@@ -258,7 +266,7 @@ class Tick:
         rows = self._warehouse.pending(transient=transient_error_types(), max_attempts=NO_LIMIT)
         if all(row.attempts < limit for row in rows):
             return rows
-        interrupted = run_records.interruptions(self._instance)
+        interrupted = run_records.interruptions(self._instance, self._names)
         return [row for row in rows if has_attempts_left(row, interrupted, limit)]
 
     def _announce(
@@ -267,10 +275,12 @@ class Tick:
         """New partition keys, and the events of ``source_pdfs`` that go with the registrations."""
         paths = {found.document_id: found.path for found in registered if found.document_id}
         wanted = dict.fromkeys([*paths, *(row.document_id for row in rows)])
-        new = missing_partitions(self._instance, wanted)
+        new = missing_partitions(self._instance, wanted, self._names)
         told = self._warehouse.documents(list(dict.fromkeys([*paths, *new])))
         return new, [
-            events.source_materialization(row, str(paths.get(row.document_id, row.file_name)))
+            events.source_materialization(
+                row, str(paths.get(row.document_id, row.file_name)), self._names
+            )
             for row in told
         ]
 
@@ -292,7 +302,7 @@ class Tick:
                 return None
         return dg.RunRequest(
             run_key=f"{batch}-{len(earlier)}",
-            run_config=jobs.run_config(document_ids, skip_unchanged=True),
+            run_config=jobs.run_config(document_ids, skip_unchanged=True, names=self._names),
             tags=tags,
         )
 
@@ -315,12 +325,14 @@ def _batched(
         yield batch
 
 
-def new_pdfs(settings: Settings, job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
+def new_pdfs(
+    settings: Settings, job: "UnresolvedAssetJobDefinition", names: Naming = PLAIN
+) -> dg.SensorDefinition:
     """The sensor on the inbox of ``settings``; it runs from the start."""
     backoff = Backoff()
 
     @dg.sensor(
-        name=SENSOR_NAME,
+        name=names.sensor,
         job=job,
         minimum_interval_seconds=settings.sensor_interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -335,6 +347,7 @@ def new_pdfs(settings: Settings, job: "UnresolvedAssetJobDefinition") -> dg.Sens
             settings,
             backoff=backoff,
             warn=context.log.warning,
+            names=names,
         )
         return tick.result(Cursor.parse(context.cursor))
 

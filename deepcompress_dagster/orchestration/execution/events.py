@@ -24,14 +24,11 @@ from dagster._core.events import AssetMaterializationPlannedData
 from deepcompress_dagster import asset_graph
 from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration.checks import Verdict
+from deepcompress_dagster.orchestration.naming import PLAIN, SOURCE_ASSET, Naming
 from deepcompress_dagster.orchestration.partitions import batches
-from deepcompress_dagster.orchestration.run_records import OP_NAME
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse.types import AssetState, DocumentRow
-
-SOURCE_ASSET = "source_pdfs"
-"""The asset that stands for the registered PDFs."""
 
 QUERY_PARTITIONS = 500
 """Partitions in one query; SQLite allows a limited number of parameters."""
@@ -42,10 +39,12 @@ def upstream(asset: str) -> tuple[str, ...]:
     return asset_graph.upstream(asset) or (SOURCE_ASSET,)
 
 
-def source_materialization(document: "DocumentRow", path: str) -> dg.AssetMaterialization:
+def source_materialization(
+    document: "DocumentRow", path: str, names: Naming = PLAIN
+) -> dg.AssetMaterialization:
     """Says that a PDF was registered; its data version is the sha256 of its bytes."""
     return dg.AssetMaterialization(
-        SOURCE_ASSET,
+        names.key(SOURCE_ASSET),
         partition=document.document_id,
         metadata={"path": dg.MetadataValue.path(path), "bytes": document.bytes},
         tags={DATA_VERSION_TAG: document.sha256, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"},
@@ -56,22 +55,23 @@ def materialization(
     state: "AssetState",
     newest_inputs: Mapping[str, dg.EventLogRecord | None],
     metadata: Mapping[str, dg.MetadataValue],
+    names: Naming = PLAIN,
 ) -> dg.AssetMaterialization:
     """Says that an asset of a document is committed.
 
     ``newest_inputs`` gives the newest materialization of each upstream asset.
     """
     pointers = {
-        get_input_event_pointer_tag(dg.AssetKey(parent)): _pointer(
+        get_input_event_pointer_tag(names.key(parent)): _pointer(
             newest_inputs.get(parent), _input_version(state, parent)
         )
         for parent in upstream(state.asset)
     }
     return dg.AssetMaterialization(
-        state.asset,
+        names.key(state.asset),
         partition=state.document_id,
         metadata=metadata,
-        tags={**version_tags(state), **pointers},
+        tags={**version_tags(state, names), **pointers},
     )
 
 
@@ -91,10 +91,10 @@ def _input_version(state: "AssetState", parent: str) -> str:
     return state.input_versions[asset_graph.SOURCE if parent == SOURCE_ASSET else parent]
 
 
-def version_tags(state: "AssetState") -> dict[str, str]:
+def version_tags(state: "AssetState", names: Naming = PLAIN) -> dict[str, str]:
     """The tags that follow from what is committed, all but the event pointers."""
     inputs = {
-        get_input_data_version_tag(dg.AssetKey(parent)): _input_version(state, parent)
+        get_input_data_version_tag(names.key(parent)): _input_version(state, parent)
         for parent in upstream(state.asset)
     }
     return {
@@ -105,17 +105,19 @@ def version_tags(state: "AssetState") -> dict[str, str]:
     }
 
 
-def newest(instance: dg.DagsterInstance, asset: str, document_id: str) -> dg.EventLogRecord | None:
+def newest(
+    instance: dg.DagsterInstance, asset: str, document_id: str, names: Naming = PLAIN
+) -> dg.EventLogRecord | None:
     """The newest materialization of an asset of a document."""
-    wanted = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[document_id])
+    wanted = dg.AssetRecordsFilter(names.key(asset), asset_partitions=[document_id])
     return next(iter(instance.fetch_materializations(wanted, limit=1).records), None)
 
 
 def newest_by_document(
-    instance: dg.DagsterInstance, asset: str, document_ids: Sequence[str]
+    instance: dg.DagsterInstance, asset: str, document_ids: Sequence[str], names: Naming = PLAIN
 ) -> dict[str, dg.EventLogRecord]:
     """The newest materialization of an asset, for each document that has one."""
-    key = dg.AssetKey(asset)
+    key = names.key(asset)
     found: dict[str, dg.EventLogRecord] = {}
     for batch in batches(document_ids, QUERY_PARTITIONS):
         storage_ids = instance.get_latest_storage_id_by_partition(
@@ -129,11 +131,11 @@ def newest_by_document(
 
 
 def evaluation(
-    verdict: Verdict, document_id: str, judged: dg.EventLogRecord
+    verdict: Verdict, document_id: str, judged: dg.EventLogRecord, names: Naming = PLAIN
 ) -> dg.AssetCheckEvaluation:
     """Says how a check came out for the materialization that it ``judged``."""
     return dg.AssetCheckEvaluation(
-        asset_key=verdict.check.key.asset_key,
+        asset_key=names.key(verdict.check.asset),
         check_name=verdict.check.name,
         passed=verdict.passed,
         severity=verdict.check.severity,
@@ -146,7 +148,10 @@ def evaluation(
 
 
 def plan_materializations(
-    context: dg.AssetExecutionContext, document_id: str, assets: Collection[str]
+    context: dg.AssetExecutionContext,
+    document_id: str,
+    assets: Collection[str],
+    names: Naming = PLAIN,
 ) -> None:
     """Tell Dagster that this run is about to materialise ``assets`` of a document.
 
@@ -157,14 +162,16 @@ def plan_materializations(
         context.instance.report_dagster_event(
             dg.DagsterEvent.build_asset_materialization_planned_event(
                 context.job_name,
-                OP_NAME,
-                AssetMaterializationPlannedData(dg.AssetKey(asset), partition=document_id),
+                names.op,
+                AssetMaterializationPlannedData(names.key(asset), partition=document_id),
             ),
             context.run.run_id,
         )
 
 
-def unreported(instance: dg.DagsterInstance, states: Sequence["AssetState"]) -> list["AssetState"]:
+def unreported(
+    instance: dg.DagsterInstance, states: Sequence["AssetState"], names: Naming = PLAIN
+) -> list["AssetState"]:
     """Those of ``states`` that are committed and that Dagster does not know, upstream first.
 
     A run that dies between a commit and its events leaves such states behind.
@@ -172,14 +179,20 @@ def unreported(instance: dg.DagsterInstance, states: Sequence["AssetState"]) -> 
     missing = []
     for asset in ASSETS:
         of_asset = [state for state in states if state.asset == asset]
-        known = newest_by_document(instance, asset, [state.document_id for state in of_asset])
-        missing += [state for state in of_asset if not _tells(known.get(state.document_id), state)]
+        known = newest_by_document(
+            instance, asset, [state.document_id for state in of_asset], names
+        )
+        missing += [
+            state
+            for state in of_asset
+            if not _tells(known.get(state.document_id), version_tags(state, names))
+        ]
     return missing
 
 
-def _tells(record: dg.EventLogRecord | None, state: "AssetState") -> bool:
+def _tells(record: dg.EventLogRecord | None, tags: Mapping[str, str]) -> bool:
     event = record and record.asset_materialization
-    return event is not None and version_tags(state).items() <= (event.tags or {}).items()
+    return event is not None and tags.items() <= (event.tags or {}).items()
 
 
 def by_document(states: Sequence["AssetState"]) -> Iterator[tuple[str, list["AssetState"]]]:

@@ -21,6 +21,7 @@ from deepcompress_dagster.orchestration.execution import events, planning
 from deepcompress_dagster.orchestration.execution.planning import DocumentPlan, RunSpec
 from deepcompress_dagster.orchestration.execution.registration import register_documents
 from deepcompress_dagster.orchestration.execution.reporting import Event, Reporter
+from deepcompress_dagster.orchestration.naming import PLAIN, Naming
 from deepcompress_dagster.orchestration.partitions import batches
 from deepcompress_dagster.passwords import Passwords
 from deepcompress_dagster.pdf.errors import transient_error_types
@@ -113,6 +114,7 @@ class RunExecutor:
         model_loads: Callable[[], Mapping[str, int]],
         announce: Callable[[str, Collection[str]], None],
         listen: Callable[[RunProgress], None],
+        names: Naming = PLAIN,
     ) -> None:
         self._spec = spec
         self._instance = instance
@@ -123,7 +125,10 @@ class RunExecutor:
         self._announce = announce
         self._listen = listen
         self._loads_before = Counter(model_loads())
-        self._reporter = Reporter(instance, warehouse, self.model_loads, settings.viewer_address)
+        self._reporter = Reporter(
+            instance, warehouse, self.model_loads, settings.viewer_address, names
+        )
+        self._names = names
         self._progress = RunProgress(documents=len(spec.document_ids))
         self._lost: dict[str, str] = {}
         self._file_names: Mapping[str, str] = {}
@@ -168,7 +173,7 @@ class RunExecutor:
         for state in held:
             states[state.document_id][state.asset] = state
         unreported: defaultdict[str, set[str]] = defaultdict(set)
-        for state in events.unreported(self._instance, held):
+        for state in events.unreported(self._instance, held, self._names):
             unreported[state.document_id].add(state.asset)
         flawed: defaultdict[str, set[str]] = defaultdict(set)
         for failure in self._warehouse.failures(ids):
@@ -305,7 +310,7 @@ class RunExecutor:
             passwords=self._passwords.for_name(self._file_names[document_id]),
         )
         paths = parser.attached_pdfs(task, self._warehouse.attachment_dir(document_id))
-        register_documents(self._instance, self._warehouse, paths)
+        register_documents(self._instance, self._warehouse, paths, names=self._names)
 
     def _was_forgotten(self, document_id: str) -> None:
         """Leave nothing of a document that was forgotten while this run was at it."""

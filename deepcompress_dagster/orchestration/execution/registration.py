@@ -8,7 +8,8 @@ import dagster as dg
 
 from deepcompress_dagster.orchestration import run_records
 from deepcompress_dagster.orchestration.execution import events
-from deepcompress_dagster.orchestration.partitions import NAME, missing_partitions
+from deepcompress_dagster.orchestration.naming import PLAIN, Naming
+from deepcompress_dagster.orchestration.partitions import missing_partitions
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse import Registration, Warehouse
@@ -20,6 +21,7 @@ def register_documents(
     paths: Sequence[Path],
     *,
     recall: Collection[Path] = (),
+    names: Naming = PLAIN,
 ) -> list["Registration"]:
     """Register the files at ``paths``: identities, partitions, and ``source_pdfs`` reported.
 
@@ -28,12 +30,12 @@ def register_documents(
     """
     registered = warehouse.register(paths, recall=recall)
     warehouse.clear_superseded(
-        run_records.documents_in(instance, run_records.unfinished_runs(instance))
+        run_records.documents_in(instance, run_records.unfinished_runs(instance, names), names)
     )
     found = {item.document_id: item.path for item in registered if item.document_id}
-    new = missing_partitions(instance, found)
-    instance.add_dynamic_partitions(NAME, new)
+    new = missing_partitions(instance, found, names)
+    instance.add_dynamic_partitions(names.partitions, new)
     for row in warehouse.documents(new):
         path = str(found[row.document_id])
-        instance.report_runless_asset_event(events.source_materialization(row, path))
+        instance.report_runless_asset_event(events.source_materialization(row, path, names))
     return registered

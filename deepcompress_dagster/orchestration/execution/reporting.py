@@ -11,6 +11,7 @@ import dagster as dg
 from deepcompress_dagster.orchestration import checks
 from deepcompress_dagster.orchestration.execution import events
 from deepcompress_dagster.orchestration.execution.metadata import LONGEST_PREVIEW, document_metadata
+from deepcompress_dagster.orchestration.naming import PLAIN, Naming
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse import AssetState, Warehouse
@@ -27,10 +28,12 @@ class Reporter:
         warehouse: "Warehouse",
         model_loads: Callable[[], Mapping[str, int]] | None = None,
         viewer: str = "",
+        names: Naming = PLAIN,
     ) -> None:
         """``viewer`` is the address that links lead to; empty for none."""
         self._instance = instance
         self._viewer = viewer
+        self._names = names
         self._warehouse = warehouse
         self._model_loads = model_loads
 
@@ -48,17 +51,17 @@ class Reporter:
 
         def newest(asset: str) -> dg.EventLogRecord | None:
             if asset not in records:
-                records[asset] = events.newest(self._instance, asset, document_id)
+                records[asset] = events.newest(self._instance, asset, document_id, self._names)
             return records[asset]
 
         for state in states:
             inputs = {parent: newest(parent) for parent in events.upstream(state.asset)}
             metadata = document_metadata(state, summary, quality.first_table, loads, self._viewer)
-            yield events.materialization(state, inputs, metadata)
+            yield events.materialization(state, inputs, metadata, self._names)
             records.pop(state.asset, None)
         for verdict in checks.judge(quality, frozenset(state.asset for state in states)):
             if record := newest(verdict.check.asset):
-                yield events.evaluation(verdict, document_id, record)
+                yield events.evaluation(verdict, document_id, record, self._names)
 
 
 def report_unreported(
@@ -66,14 +69,15 @@ def report_unreported(
     warehouse: "Warehouse",
     document_ids: Collection[str] | None,
     listen: Callable[[int, int], None] | None = None,
+    names: Naming = PLAIN,
 ) -> int:
     """Report what is committed of these documents, or of all, and that Dagster does not know.
 
     Returns the number of materializations; ``listen`` is told documents done and in all.
     """
-    missing = events.unreported(instance, warehouse.asset_states(document_ids))
+    missing = events.unreported(instance, warehouse.asset_states(document_ids), names)
     grouped = list(events.by_document(missing))
-    reporter = Reporter(instance, warehouse)
+    reporter = Reporter(instance, warehouse, names=names)
     for done, (_, states) in enumerate(grouped, start=1):
         for event in reporter.report(states):
             instance.report_runless_asset_event(event)
