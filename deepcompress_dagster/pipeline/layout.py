@@ -8,7 +8,14 @@ import numpy as np
 from deepcompress_dagster.models.predictor import Detection, Image
 from deepcompress_dagster.pipeline.captions import with_captions
 from deepcompress_dagster.pipeline.code import CODE_LABELS, join_code, split_code
-from deepcompress_dagster.pipeline.lines import PageLine, assign, cluster, in_rows, join_lines
+from deepcompress_dagster.pipeline.lines import (
+    REGION_SHARE,
+    PageLine,
+    assign,
+    cluster,
+    in_rows,
+    join_lines,
+)
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
 from deepcompress_dagster.pipeline.prose import is_prose
 from deepcompress_dagster.pipeline.reading_order import reading_order
@@ -19,6 +26,7 @@ from deepcompress_dagster.pipeline.ruled_tables import (
     ruled_parts,
     whole_tables,
 )
+from deepcompress_dagster.pipeline.strays import without_strays
 from deepcompress_dagster.pipeline.table_pieces import margins_of, whole_of_pieces
 from deepcompress_dagster.records import BBox, Label, Region, region_id, union
 
@@ -190,16 +198,41 @@ def _ruled_parts(areas: Sequence[Area], grids: Sequence[RuledGrid]) -> list[tupl
     return ruled_parts(tables, grids)
 
 
-def without_prose_tables(
+def with_sure_tables(
     areas: Sequence[Area], lines: Sequence[PageLine], rules: Sequence[BBox]
 ) -> list[Area]:
-    """Areas without tables that are text, see prose.py: their lines find other areas."""
-    return [
-        area
-        for area in areas
-        if area.label is not Label.TABLE
-        or not is_prose([o for o in lines if o.bbox.coverage(area.bbox) > 0.5], rules)
-    ]
+    """Areas without tables that are text, and without text beside a table in its box.
+
+    The lines find other areas.
+    """
+    sure = []
+    for area in areas:
+        if area.label is Label.TABLE:
+            covered = [line for line in lines if line.bbox.coverage(area.bbox) > REGION_SHARE]
+            if is_prose(covered, rules):
+                continue
+            area = replace(area, bbox=_without_strays(area, areas, covered, lines))
+        sure.append(area)
+    return sure
+
+
+def _without_strays(
+    table: Area, areas: Sequence[Area], covered: Sequence[PageLine], lines: Sequence[PageLine]
+) -> BBox:
+    own = {id(line) for line in covered if not _is_of_another(line, table, areas)}
+    return without_strays(
+        table.bbox,
+        [line for line in lines if id(line) in own],
+        [line for line in lines if id(line) not in own],
+    )
+
+
+def _is_of_another(line: PageLine, table: Area, areas: Sequence[Area]) -> bool:
+    """Whether an area beside a table holds more of a line than the table does."""
+    share = line.bbox.coverage(table.bbox)
+    return any(
+        line.bbox.coverage(area.bbox) > share for area in areas if area.label not in _CONTAINERS
+    )
 
 
 def _with_code(areas: Sequence[Area]) -> list[Area]:

@@ -26,7 +26,7 @@ from deepcompress_dagster.pipeline.layout import (
     ordered_regions,
     page_sized,
     postprocess_layout,
-    without_prose_tables,
+    with_sure_tables,
 )
 from deepcompress_dagster.pipeline.page_view import PageContext, PageOptions, PageView, see_page
 from deepcompress_dagster.pipeline.reading import aside_regions, read_blocks
@@ -117,7 +117,7 @@ class PageFlow:
         if output is not None:
             moved = [replace(found, bbox=found.bbox.shifted(*offset)) for found in output.value]
             areas = detected_areas(moved, view.scale, size, output.model)
-        areas = without_prose_tables(areas, view.lines, view.rules)
+        areas = with_sure_tables(areas, view.lines, view.rules)
         areas = postprocess_layout(areas, view.lines, size, view.grids)
         regions = ordered_regions(areas, self._job.page_number, view.rotation)
         return [*regions, *aside_regions(view, self._job.page_number, len(regions))]

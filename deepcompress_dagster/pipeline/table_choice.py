@@ -19,8 +19,8 @@ _FAVOUR = {RULED: 0.02, WORDS: 0.0}
 _MODEL_FAVOUR = 0.04
 """Added to the soundness of a reading by its kind: of equals, the model is right most often."""
 
-_READ_FAVOUR = -0.05
-"""The same for words that OCR placed: their boxes are shares of a line."""
+_READ_FAVOUR = -0.2
+"""The same for words that OCR placed: their boxes are shares of a line, blanks among them."""
 
 SAME = 0.95
 """Readings that agree on this share of their cells are one but for faults: the fewest win."""
