@@ -27,8 +27,9 @@ SAMPLE_LINES = 6
 MIN_LENGTH = 8
 """Letters and digits of a line that is worth reading again."""
 
-CERTAIN = 0.9
-"""Confidence from which what was read again counts. Below, noise may have misled the reader."""
+CERTAIN = 0.96
+"""Confidence from which what was read again counts: four of five such readings are right. From .9
+on, noise misleads the reader often enough for a good layer to be dropped."""
 
 MIN_CERTAIN = 3
 """Lines that must count, or all of a smaller sample; with fewer the layer stands as it is."""
@@ -36,9 +37,8 @@ MIN_CERTAIN = 3
 MAX_ERROR = 0.05
 """Share of characters in which a layer may differ from what was read again, at the median line.
 
-On twelve drawn scans, clean to noisy, layers of which no character was wrong differ by at most .04,
-those with 3 % wrong by .01 to .11 (median .03), with 8 % by .04 to .13 (.08), with 20 % by .17 and
-more; recognition itself is wrong in 4 % of the characters of real scans. See benchmarks/README.md.
+On twelve drawn scans, clean to noisy, layers without a wrong letter differ by at most .02, those
+with 2 % wrong by .03, with 8 % by .05 to .11, with 20 % by .16 and more; see benchmarks/README.md.
 """
 
 READABLE_SCRIPTS = ("LATIN", "DIGIT", "CJK", "HIRAGANA", "KATAKANA")
@@ -75,13 +75,18 @@ def is_contradicted(lines: Sequence[PageLine], read: Sequence[ReadText | None]) 
 
     None stands for a line that could not be read.
     """
-    errors = [
+    errors = differences(lines, read)
+    enough = len(errors) >= min(MIN_CERTAIN, max(1, len(lines)))
+    return enough and median(errors) > MAX_ERROR
+
+
+def differences(lines: Sequence[PageLine], read: Sequence[ReadText | None]) -> list[float]:
+    """How far each line differs from what was read in its place, where that is certain, 0 to 1."""
+    return [
         _difference(line.text, " ".join(found.text for found in text.lines))
         for line, text in zip(lines, read, strict=True)
         if text is not None and _is_certain(text)
     ]
-    enough = len(errors) >= min(MIN_CERTAIN, max(1, len(lines)))
-    return enough and median(errors) > MAX_ERROR
 
 
 def _is_certain(text: ReadText) -> bool:
