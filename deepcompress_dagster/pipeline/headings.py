@@ -6,14 +6,15 @@ weigh in. Levels follow the numbering first, then the outline, then the sizes.
 """
 
 import re
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from statistics import median_low
 
-from deepcompress_dagster.pipeline.numbering import SectionNumber, section_number
+from deepcompress_dagster.pipeline.numbering import section_number
 from deepcompress_dagster.records import Label, OutlineBlock, OutlineEntry, TextStyle
 
 SAME_SIZE = 0.6
@@ -187,8 +188,13 @@ class Group:
 
     def _is_aligned(self, block: OutlineBlock) -> bool:
         """Whether a member begins where a heading of the group does."""
-        edge = block.bbox.x0
-        return any(abs(edge - other.bbox.x0) <= ALIGNED for other in self.headings)
+        at = bisect_left(self._edges, block.bbox.x0 - ALIGNED)
+        return at < len(self._edges) and self._edges[at] <= block.bbox.x0 + ALIGNED
+
+    @cached_property
+    def _edges(self) -> list[float]:
+        """The left edges of the headings of the group, ascending."""
+        return sorted({block.bbox.x0 for block in self.headings})
 
 
 def could_be_heading(block: OutlineBlock) -> bool:
@@ -315,12 +321,15 @@ def heading_levels(
     offset = int(any(block.label is Label.TITLE for block in headings))
     told = _told_levels(headings, outline, offset)
     sizes = _size_levels(headings)
+    known = {
+        (block.font_size or 0.0, told[key_of(block)]) for block in headings if key_of(block) in told
+    }
     levels = {}
     for block in headings:
         if key_of(block) in told:
             level = told[key_of(block)]
         elif told:
-            level = _level_among(block, headings, told)
+            level = _level_among(block.font_size or 0.0, known)
         else:
             level = sizes[key_of(block)] + offset
         levels[key_of(block)] = max(1, min(level, MAX_LEVEL))
@@ -358,16 +367,13 @@ def _numbered_levels(headings: Sequence[OutlineBlock], offset: int) -> dict[Key,
     return levels
 
 
-def _level_among(
-    block: OutlineBlock, headings: Sequence[OutlineBlock], told: Mapping[Key, int]
-) -> int:
-    """The level of headings of the same size; else one below the nearest larger ones."""
-    size = block.font_size or 0.0
-    sized = [
-        (other.font_size or 0.0, told[key_of(other)]) for other in headings if key_of(other) in told
-    ]
-    same = [level for other, level in sized if abs(other - size) <= SAME_SIZE]
-    above = [level for other, level in sized if other > size + SAME_SIZE]
+def _level_among(size: float, known: Collection[tuple[float, int]]) -> int:
+    """The level of headings of the same size; else one below the nearest larger ones.
+
+    ``known`` are the sizes (points) and levels of the others.
+    """
+    same = [level for other, level in known if abs(other - size) <= SAME_SIZE]
+    above = [level for other, level in known if other > size + SAME_SIZE]
     return min(same) if same else max(above, default=0) + 1
 
 
@@ -376,16 +382,14 @@ def _section_depths(headings: Sequence[OutlineBlock]) -> dict[Key, int]:
 
     A number counts something else (points, steps) where deeper sections are set larger.
     """
-    numbered: list[tuple[OutlineBlock, SectionNumber]] = [
-        (block, number) for block in headings if (number := section_number(block.head))
-    ]
+    numbered = [(block, number) for block in headings if (number := section_number(block.head))]
+    kinds = {(number.depth, block.font_size or 0.0) for block, number in numbered}
     return {
         key_of(block): number.depth
         for block, number in numbered
         if not any(
-            other.depth > number.depth
-            and (larger.font_size or 0) > (block.font_size or 0) + SAME_SIZE
-            for larger, other in numbered
+            depth > number.depth and size > (block.font_size or 0.0) + SAME_SIZE
+            for depth, size in kinds
         )
     }
 
