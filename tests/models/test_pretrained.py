@@ -150,7 +150,7 @@ def test_weights_are_in_the_format_that_is_asked_for(model_type, load):
 
 
 @pytest.mark.parametrize(
-    ("mode", "name"), [("small", "ppocrv6"), ("base", "got-ocr2"), ("large", "got-ocr2")]
+    ("mode", "name"), [("small", "ppocrv6-small"), ("base", "got-ocr2"), ("large", "got-ocr2")]
 )
 def test_ocr_mode_names_the_text_model_of_the_full_profile_alone(mode, name):
     def chosen(**more):

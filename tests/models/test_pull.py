@@ -116,6 +116,16 @@ def test_a_pull_leaves_a_verified_folder_and_nothing_else(index: Index) -> None:
     assert (index.folder / "weights.bin").stat().st_mode & 0o044
 
 
+def test_members_and_configs_go_to_the_subfolders_that_they_are_of(index: Index) -> None:
+    (member,) = index.origin.members
+    moved = replace(member, key="det/weights")
+    index.offer(replace(index.origin, members=(moved,), configs={"det": {"model_type": "part"}}))
+    folder = index.pull().folder
+    assert (folder / "det" / "weights.bin").read_bytes() == CONTENT
+    assert json.loads((folder / "det" / "config.json").read_text()) == {"model_type": "part"}
+    assert json.loads((folder / "config.json").read_text()) == {"model_type": "tiny"}
+
+
 def test_what_is_here_is_not_downloaded_again(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:

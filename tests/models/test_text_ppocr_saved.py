@@ -22,6 +22,7 @@ from transformers import (
 from deepcompress_dagster.models import registry
 from deepcompress_dagster.models.catalog import ModelSpec, Task
 from deepcompress_dagster.models.predictor import ModelError
+from deepcompress_dagster.settings import load_settings
 
 CHARACTERS = ["blank", *"abcdefghijklmnopqrstuvwxyz", " "]
 
@@ -124,6 +125,29 @@ def test_lines_read_the_same_in_batches(
     assert len({line.text for line in alone}) > 1
     for one, other in zip(alone, together, strict=True):
         assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
+
+
+@pytest.mark.models
+def test_trained_weights_read_on_torch_what_they_read_on_onnx_runtime() -> None:
+    page = np.full((200, 640, 3), 255, np.uint8)
+    lines = ["Minutes of the meeting", "held on 3 May, 9:30"]
+    for number, text in enumerate(lines):
+        where = (20, 60 + 80 * number)
+        cv2.putText(page, text, where, cv2.FONT_HERSHEY_SIMPLEX, 1.2, (0, 0, 0), 2)
+    models = load_settings(_env_file=None).models_dir
+    on_torch = registry.load_predictor(
+        ModelSpec(Task.TEXT, "ppocrv6-small", None, "cpu", "float32", models_dir=models)
+    )
+    (found,) = on_torch.predict([page])
+    assert [line.text for line in found.lines] == lines
+    options = (("effort", "best"),)
+    graphs = registry.load_predictor(
+        ModelSpec(Task.TEXT, "ppocrv6", None, "cpu", "float32", options, models_dir=models)
+    )
+    (same,) = graphs.predict([page])
+    for line, other in zip(found.lines, same.lines, strict=True):
+        assert (line.text, line.bbox) == (other.text, pytest.approx(other.bbox, abs=0.5))
+        assert line.confidence == pytest.approx(other.confidence, abs=2e-3)
 
 
 def test_a_recogniser_that_lists_no_characters_is_refused(saved: Path, tmp_path: Path) -> None:

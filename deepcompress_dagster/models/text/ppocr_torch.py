@@ -1,7 +1,8 @@
 """PP-OCR as transformers saves it, on torch: for an accelerator.
 
-Any pair of a detector and a recogniser of the family, the detector in ``det`` and the recogniser,
-with the list of its characters, in ``rec``.
+Any pair of a detector and a recogniser of the family, the detector in ``det`` and the recogniser in
+``rec``, with the list of its characters: in the preprocessor_config.json that transformers saves,
+or in ``characters.txt``, without the first of them, no character, and the last, a blank.
 """
 
 import json
@@ -33,6 +34,7 @@ from deepcompress_dagster.settings import Attention
 DETECTOR, RECOGNISER = LINE_READER
 
 PROCESSING_NAME = "preprocessor_config.json"
+CHARACTERS_NAME = "characters.txt"
 
 LINES_PER_BATCH = 32
 """On an accelerator; on a CPU lines are read one by one, which is faster there."""
@@ -101,12 +103,12 @@ class PPOCRTorchPredictor(PPOCRPredictor):
                 folder / part, auto, config, device=device, dtype=dtype, attention=Attention.AUTO
             )
 
-        processing = _processing(folder / RECOGNISER)
+        characters, blue_first = _processing(folder / RECOGNISER)
         recogniser = TorchRecogniser(
             load(RECOGNISER, AutoModelForTextRecognition),
-            processing["character_list"],
+            characters,
             device=device,
-            blue_first=processing.get("image_processor_type", "").startswith(_BLUE_FIRST),
+            blue_first=blue_first,
         )
         detector = load(DETECTOR, AutoModelForObjectDetection)
         second = TesseractReader(tessdata)
@@ -124,8 +126,14 @@ def _logits(recogniser: Any, pixels: Tensor) -> Tensor:
     return written.clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
-def _processing(folder: Path) -> dict[str, Any]:
-    """The preprocessor_config.json of a recogniser. Raises ModelError when it lists no text."""
+def _processing(folder: Path) -> tuple[Sequence[str], bool]:
+    """The characters of a recogniser, and whether it sees blue first.
+
+    Raises ModelError when no file lists them.
+    """
+    listed = folder / CHARACTERS_NAME
+    if listed.exists():
+        return ["", *listed.read_text(encoding="utf-8").removesuffix("\n").split("\n"), " "], True
     path = folder / PROCESSING_NAME
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -133,7 +141,8 @@ def _processing(folder: Path) -> dict[str, Any]:
             raise ValueError("it has no character_list")
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} does not say which characters are read: {error}") from error
-    return found
+    order = found.get("image_processor_type", "")
+    return found["character_list"], order.startswith(_BLUE_FIRST)
 
 
 def _probabilities(logits: Tensor, steps: Sequence[Array]) -> list[Floats]:

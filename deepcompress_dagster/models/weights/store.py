@@ -50,10 +50,11 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_config(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write the config.json that says which family reads the folder."""
-    text = json.dumps({"model_type": checkpoint.model_type}) + "\n"
-    (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
+def write_configs(folder: Path, checkpoint: Checkpoint, origin: PackageOrigin) -> None:
+    """Write the config.json that says which family reads the folder, and those of its parts."""
+    for part, config in {".": {"model_type": checkpoint.model_type}, **origin.configs}.items():
+        text = json.dumps(dict(config)) + "\n"
+        (folder / part / CONFIG_NAME).write_text(text, encoding="utf-8")
 
 
 def write_manifest(folder: Path, checkpoint: Checkpoint, origin: PackageOrigin) -> None:
