@@ -32,16 +32,23 @@ HEADER_GAP = 1.5
 HEADER_ROWS = 3
 """Rows of a header that are taken in, at most."""
 
+HEADED = 0.6
+"""Share of the columns that a header row has a phrase over, at least; the first may have none."""
+
 CUT = 0.2
 """Share of a line in a table's box from which it is the table's, if nothing else claims it."""
 
+WHOLLY = 0.95
 MOSTLY = 0.65
-"""Share of a line's height that is at the height of a table's box where the two are level."""
+"""Share of a line's height that is at the height of a table's box where any line is the table's,
+and where one over a single of three columns and more is."""
 
 COLUMN_SPACE = 0.8
 """Em without any word from top to bottom that part two columns."""
 
 Row = list[PageLine]
+Column = tuple[float, float]
+"""Left and right edge."""
 
 
 def whole_of_pieces(boxes: Sequence[BBox], lines: Sequence[PageLine]) -> list[WholeTable]:
@@ -100,17 +107,19 @@ def margins_of(box: BBox, own: Sequence[PageLine], free: Sequence[PageLine]) -> 
     """
     if len(rows_of(own)) < MIN_ROWS:
         return []
-    lines = [*own, *(line for line in free if _is_cut(line.bbox, box))]
+    columns = _columns(own)
+    lines = [*own, *(line for line in free if _is_cut(line.bbox, box, columns))]
     for _ in range(2):
         lines += _column_beside(lines, [line for line in free if line not in lines])
     lines += _header_above(lines, [line for line in free if line not in lines])
     return lines[len(own) :]
 
 
-def _is_cut(line: BBox, box: BBox) -> bool:
-    """Whether a line is in a table's box, or its left or right edge cuts it."""
+def _is_cut(line: BBox, box: BBox, columns: Sequence[Column]) -> bool:
+    """Whether the left or right edge of a table's box cuts a line, or the upper one a heading."""
     level = line.coverage(box._replace(x0=line.x0, x1=line.x1))
-    return level > MOSTLY and line.coverage(box) > CUT
+    is_heading = len(columns) > 2 and len(_columns_under(line, columns)) == 1
+    return line.coverage(box) > CUT and level > (MOSTLY if is_heading else WHOLLY)
 
 
 def _header_above(own: Sequence[PageLine], free: Sequence[PageLine]) -> list[PageLine]:
@@ -131,11 +140,11 @@ def _header_above(own: Sequence[PageLine], free: Sequence[PageLine]) -> list[Pag
     return header
 
 
-def _columns(lines: Sequence[PageLine]) -> list[tuple[float, float]]:
+def _columns(lines: Sequence[PageLine]) -> list[Column]:
     """The columns of a table from left to right: where words stand in any of its rows."""
     boxes = sorted(phrase.bbox for row in rows_of(lines) for phrase in phrases(words_across(row)))
     space = COLUMN_SPACE * max(line.font_size for line in lines)
-    columns: list[tuple[float, float]] = []
+    columns: list[Column] = []
     for box in boxes:
         if columns and box.x0 < columns[-1][1] + space:
             columns[-1] = (columns[-1][0], max(columns[-1][1], box.x1))
@@ -144,13 +153,17 @@ def _columns(lines: Sequence[PageLine]) -> list[tuple[float, float]]:
     return columns
 
 
-def _heads(row: Sequence[Phrase], columns: Sequence[tuple[float, float]]) -> bool:
-    """Whether each of at least two phrases stands over a column of its own."""
-    over = [
-        {i for i, (x0, x1) in enumerate(columns) if phrase.bbox.x0 < x1 and phrase.bbox.x1 > x0}
-        for phrase in row
-    ]
-    return len(row) > 1 and all(len(found) == 1 for found in over) and len(set.union(*over)) > 1
+def _heads(row: Sequence[Phrase], columns: Sequence[Column]) -> bool:
+    """Whether each phrase stands over a column of its own, and most columns have one."""
+    over = [_columns_under(phrase.bbox, columns) for phrase in row]
+    headed = set().union(*over)
+    return len(headed) == len(row) >= max(2, HEADED * len(columns)) and all(
+        len(found) == 1 for found in over
+    )
+
+
+def _columns_under(box: BBox, columns: Sequence[Column]) -> set[int]:
+    return {i for i, (x0, x1) in enumerate(columns) if box.x0 < x1 and box.x1 > x0}
 
 
 def _column_beside(own: Sequence[PageLine], free: Sequence[PageLine]) -> list[PageLine]:

@@ -73,6 +73,16 @@ def test_rules_around_few_words_are_a_drawing():
     assert with_words([CELLS], []) == ()
 
 
+def test_rules_that_lay_out_a_page_or_a_panel_are_no_table():
+    page = [BBox(0, 0, 300, 400), BBox(300, 0, 400, 200), BBox(300, 200, 400, 400)]
+    prose = [line("the board counts boats at each lock", 5, 12 * n) for n in range(20)]
+    assert with_words([page], [*prose, line("a b", 310, 5), line("c d", 310, 205)]) == ()
+    panel = [BBox(0, 0, 300, 60), BBox(300, 0, 400, 20), BBox(300, 20, 400, 60)]
+    panel.append(BBox(0, 60, 400, 80))
+    sender = [line("river board", cell.x0 + 5, cell.y0 + 5) for cell in panel]
+    assert whole_tables([], [], with_words([panel], sender)) == []
+
+
 def test_a_caption_above_and_notes_below_that_the_rules_enclose_are_not_the_table():
     caption, note = BBox(0, -20, 300, 0), BBox(0, 80, 300, 110)
     lines = [*LINES, line("Table 3: Locks", 5, -15), line("Note: boats under ten tonnes", 5, 85)]

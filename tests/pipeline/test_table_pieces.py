@@ -52,6 +52,11 @@ def test_a_header_row_above_the_columns_is_the_tables():
     assert sorted(texts(margins_of(BOX, BODY, [*header, title]))) == ["Boats", "Days", "Name"]
 
 
+def test_a_row_over_few_of_the_columns_is_no_header():
+    command = [typed(">", 60, 86), typed("summary(locks)", 170, 86)]
+    assert margins_of(BOX, BODY, command) == []
+
+
 def test_prose_above_a_table_is_not_its_header():
     prose = [
         typed("The board counts boats at each lock and", 50, 74),
