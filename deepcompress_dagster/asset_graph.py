@@ -89,7 +89,7 @@ DESCRIBED = (
         stages=(FIGURES,),
         upstream=("layouts",),
         models=("orientation", "text", "figure"),
-        revision=6,
+        revision=7,
         kinds=_PARSED,
     ),
 )

@@ -344,14 +344,15 @@ def _fitted(area: Area) -> Area:
 
 
 def ordered_regions(
-    areas: Sequence[Area], page_number: int, rotation: PageRotation
+    areas: Sequence[Area], page_number: int, rotation: PageRotation, *, leftward: bool = False
 ) -> list[Region]:
     """Regions in reading order, numbered from 1, boxes on the page as displayed.
 
-    Two areas with one identity (equal boxes) are one region: the better scored.
+    ``leftward`` pages are read from the right column to the left. Two areas with one identity
+    (equal boxes) are one region: the better scored.
     """
     regions: dict[str, Region] = {}
-    for index in reading_order([area.bbox for area in areas]):
+    for index in reading_order([area.bbox for area in areas], leftward=leftward):
         area = areas[index]
         bbox = rotation.displayed(area.bbox)
         identity = region_id(page_number, bbox)

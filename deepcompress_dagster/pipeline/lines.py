@@ -27,6 +27,10 @@ COLUMN_GAP = 1.5
 """Vertical lines further apart than this, in their widths, are of two paragraphs."""
 
 
+INSERTED = 6.0
+"""Widths of a vertical line that a Latin word or a number in it takes up, at most."""
+
+
 @dataclass(frozen=True)
 class PageLine:
     """One line, box in upright points. ``block`` groups lines that the PDF keeps together.
@@ -189,12 +193,23 @@ def _continues(above: PageLine, below: PageLine) -> bool:
 
 
 def _is_next_column(right: PageLine, left: PageLine) -> bool:
-    """Whether a vertical line stands beside another one, set alike."""
-    size = right.bbox.width
-    gap = right.bbox.x0 - left.bbox.x1
-    overlap = min(right.bbox.y1, left.bbox.y1) - max(right.bbox.y0, left.bbox.y0)
-    same_size = abs(size - left.bbox.width) <= SIZE_STEP * size
-    return -size / 2 <= gap <= COLUMN_GAP * size and overlap > 0 and same_size
+    """Whether a vertical line stands beside another one, or goes on below it, set alike."""
+    first, second, size = right.bbox, left.bbox, right.bbox.width
+    if abs(size - second.width) > SIZE_STEP * size:
+        return False
+    gap = first.x0 - second.x1
+    overlap = min(first.y1, second.y1) - max(first.y0, second.y0)
+    goes_on = gap < -size / 2 and 0 <= -overlap <= INSERTED * size
+    return goes_on or (-size / 2 <= gap <= COLUMN_GAP * size and overlap > 0)
+
+
+def runs_leftward(lines: Sequence[PageLine]) -> bool:
+    """Whether most letters stand in vertical lines or in right-to-left script."""
+    letters = leftward = 0
+    for line in lines:
+        letters += len(line.text)
+        leftward += len(line.text) if line.vertical or is_rtl(line.text) else 0
+    return 2 * leftward > letters
 
 
 def in_rows(lines: Sequence[PageLine]) -> list[PageLine]:

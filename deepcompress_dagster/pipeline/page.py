@@ -28,6 +28,7 @@ from deepcompress_dagster.pipeline.layout import (
     postprocess_layout,
     with_sure_tables,
 )
+from deepcompress_dagster.pipeline.lines import runs_leftward
 from deepcompress_dagster.pipeline.page_view import PageContext, PageOptions, PageView, see_page
 from deepcompress_dagster.pipeline.reading import aside_regions, read_blocks
 from deepcompress_dagster.pipeline.stage_calls import LAYOUT, RENDER, PageJob, StageCalls
@@ -119,8 +120,9 @@ class PageFlow:
             areas = detected_areas(moved, view.scale, size, output.model)
         areas = with_sure_tables(areas, view.lines, view.rules)
         areas = postprocess_layout(areas, view.lines, size, view.grids)
-        regions = ordered_regions(areas, self._job.page_number, view.rotation)
-        return [*regions, *aside_regions(view, self._job.page_number, len(regions))]
+        number, leftward = self._job.page_number, runs_leftward(view.lines)
+        regions = ordered_regions(areas, number, view.rotation, leftward=leftward)
+        return [*regions, *aside_regions(view, number, len(regions))]
 
     def _result(self, page: Page) -> PageResult:
         rows, plan, errors = self._rows, self._plan, self._calls.errors

@@ -15,8 +15,14 @@ MIN_ROW_GAP = -2.0
 """Points between two rows; boxes may overlap a little."""
 
 
-def reading_order(boxes: Sequence[BBox]) -> list[int]:
-    """Indices of ``boxes`` (upright points) in reading order."""
+def reading_order(boxes: Sequence[BBox], *, leftward: bool = False) -> list[int]:
+    """Indices of ``boxes`` (upright points) in reading order.
+
+    ``leftward`` is the order of pages in right-to-left script and of vertical lines: columns are
+    read from the right.
+    """
+    if leftward:
+        boxes = [box._replace(x0=-box.x1, x1=-box.x0) for box in boxes]
     return _order(list(range(len(boxes))), boxes)
 
 

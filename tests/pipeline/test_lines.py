@@ -8,6 +8,7 @@ from deepcompress_dagster.pipeline.lines import (
     layer_lines,
     numbered_rows,
     ocr_line,
+    runs_leftward,
 )
 from deepcompress_dagster.records import BBox, TextLine, TextSource, TextStyle, Word
 
@@ -128,3 +129,19 @@ def test_rows_of_a_slanted_page_are_told_by_the_order_of_reading():
     assert [line.row for line in lines] == [0, 0, 1, 1]
     assert [line.text for line in in_rows(lines[::-1])] == ["bread", "2.10", "milk", "0.99"]
     assert [line.text for line in in_rows(read[::-1])] != ["bread", "2.10", "milk", "0.99"]
+
+
+def test_pages_in_right_to_left_script_or_vertical_lines_run_leftward():
+    box = BBox(0, 0, 16, 100)
+    column = PageLine(box, (Word(box, "水車小屋", 16, vertical=True),), TextSource.TEXT_LAYER)
+    assert runs_leftward([line("שלום עולם מה שלומך", 0, 0), line("plain", 0, 12)])
+    assert runs_leftward([column])
+    assert not runs_leftward([line("a longer line of plain text", 0, 0), line("שלום", 0, 12)])
+    assert not runs_leftward([])
+
+
+def test_a_vertical_line_goes_on_below_a_latin_word_in_it():
+    boxes = [BBox(100, 0, 116, 100), BBox(100, 150, 116, 250), BBox(72, 0, 88, 250)]
+    words = [Word(box, "水車小屋", 16, vertical=True) for box in boxes]
+    lines = [PageLine(word.bbox, (word,), TextSource.TEXT_LAYER) for word in words]
+    assert len(cluster(lines)) == 1

@@ -82,3 +82,10 @@ def test_a_heading_at_the_right_margin_begins_no_column():
         "right": BBox(400, 200, 550, 300),
     }
     assert names(page) == ["chapter", "section", "left", "right"]
+
+
+def test_columns_of_leftward_pages_are_read_from_the_right():
+    title = BBox(50, 20, 550, 40)
+    left, right = BBox(50, 60, 290, 700), BBox(310, 60, 550, 700)
+    assert reading_order([left, right, title], leftward=True) == [2, 1, 0]
+    assert reading_order([left, right, title]) == [2, 0, 1]
