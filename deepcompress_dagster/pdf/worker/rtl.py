@@ -4,7 +4,7 @@ MuPDF cuts such a line where the direction turns, at digits and brackets, and dr
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from deepcompress_dagster.pdf.worker.bidi import Glyph, logical_order, without_thin
@@ -120,10 +120,26 @@ def _with_blanks(visual: Sequence[Glyph], size: float) -> list[Glyph]:
 
 
 def _split_into_words(visual: Sequence[Glyph]) -> Pieces:
-    words: Pieces = []
-    for blank, group in groupby(logical_order(visual), key=lambda glyph: glyph.text.isspace()):
-        if not blank:
-            glyphs = list(group)
-            box = union(BBox(glyph.x0, glyph.y0, glyph.x1, glyph.y1) for glyph in glyphs)
-            words.append(("".join(glyph.text for glyph in glyphs), box))
-    return words
+    words: list[list[Glyph]] = [[]]
+    for glyph in logical_order(visual):
+        before = words[-1][-1].text if words[-1] else ""
+        if glyph.text.isspace() or _ends_latin_word(before, glyph.text):
+            words.append([])
+        if not glyph.text.isspace():
+            words[-1].append(glyph)
+    return [
+        (
+            "".join(glyph.text for glyph in word),
+            union(BBox(glyph.x0, glyph.y0, glyph.x1, glyph.y1) for glyph in word),
+        )
+        for word in words
+        if word
+    ]
+
+
+def _ends_latin_word(before: str, after: str) -> bool:
+    """Whether right-to-left script begins right behind a Latin letter.
+
+    It has prefixes ("the-PDF") and no suffixes: word processors put the blank on the other side.
+    """
+    return before.isascii() and before.isalpha() and is_rtl(after)
