@@ -6,7 +6,7 @@ Pictures of charts have no drawing and are not read here.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -76,19 +76,21 @@ def _bars(chart: Chart, across: Axis | None, down: Axis | None) -> ChartData | N
 
 def _bars_along(chart: Chart, axis: Axis) -> ChartData | None:
     """Bars whose lengths are values of ``axis``."""
-    bars = _standing(_filled(chart, axis), axis)
+    bars = _standing(chart, _filled(chart, axis), axis)
     if bars is None or len(bars) < 2:
         return None
     labels = _labels(chart, axis, [bar.box for bar in bars])
     columns: dict[str, list[_Bar]] = defaultdict(list)
     for bar in bars:
-        name = _label_of(bar.box.center[1 - axis.way], labels)
+        name = _label_of(bar.box, labels, 1 - axis.way)
         if name is None:
             return None
         columns[name].append(bar)
     colors = sorted({bar.color for bar in bars})
     single = all(len(own) == 1 for own in columns.values())
-    names = dict.fromkeys(colors, "") if single else _legend(chart, colors)
+    names = (
+        dict.fromkeys(colors, "") if single else _legend(chart, colors, {bar.box for bar in bars})
+    )
     if names is None or len(columns) != len(labels):
         return None
     if not single and any(len({bar.color for bar in own}) < len(own) for own in columns.values()):
@@ -105,7 +107,7 @@ def _bars_along(chart: Chart, axis: Axis) -> ChartData | None:
 
 
 def _filled(chart: Chart, axis: Axis) -> list[_Bar]:
-    """Filled rectangles that may be bars: in the plot, no background, no sample of a legend.
+    """Filled rectangles that may be bars: in the plot, and no background.
 
     An axis goes on for less than a step beyond its last mark.
     """
@@ -118,30 +120,39 @@ def _filled(chart: Chart, axis: Axis) -> list[_Bar]:
             long, wide = box[axis.way + 2] - box[axis.way], box[3 - axis.way] - box[1 - axis.way]
             if wide > 1 and long > 0.05 and low <= box[axis.way] and box[axis.way + 2] <= high:
                 found.append(_Bar(box, drawing.fill))
-    return [bar for bar in found if not _is_sample(bar.box, chart)]
+    return found
 
 
-def _standing(bars: Sequence[_Bar], axis: Axis) -> list[_Bar] | None:
-    """The bars, if all have one width and stand on the base line or on one another."""
-    if not bars:
+def _standing(chart: Chart, found: Sequence[_Bar], axis: Axis) -> list[_Bar] | None:
+    """The bars of one width that stand on the base line or on one another.
+
+    None where there is a rectangle that does not, and is no sample of a legend either.
+    """
+    if not found:
         return None
     way, other = axis.way, 1 - axis.way
-    width = median(bar.box[other + 2] - bar.box[other] for bar in bars)
-    if any(abs(bar.box[other + 2] - bar.box[other] - width) > EDGE for bar in bars):
-        return None
+    width = median(bar.box[other + 2] - bar.box[other] for bar in found)
     stands: dict[int, list[_Bar]] = defaultdict(list)
-    for bar in bars:
-        stands[round(bar.box.center[other])].append(bar)
+    left_over = []
+    for bar in found:
+        if abs(bar.box[other + 2] - bar.box[other] - width) <= EDGE:
+            stands[round(bar.box.center[other])].append(bar)
+        else:
+            left_over.append(bar)
     for own in stands.values():
-        ends = [axis.zero]
-        waiting = list(own)
-        while waiting:
-            next_ones = [bar for bar in waiting if _touches(bar.box, ends, way)]
-            if not next_ones:
-                return None
-            waiting.remove(next_ones[0])
-            ends += [next_ones[0].box[way], next_ones[0].box[way + 2]]
-    return list(bars)
+        left_over += _floating(own, axis.zero, way)
+    if not all(_is_sample(bar.box, chart) for bar in left_over):
+        return None
+    return [bar for bar in found if bar not in left_over]
+
+
+def _floating(bars: Sequence[_Bar], base: float, way: int) -> list[_Bar]:
+    """Those of the bars at one place that stand neither on the ``base`` nor on another."""
+    ends, waiting = [base], list(bars)
+    while next_ones := [bar for bar in waiting if _touches(bar.box, ends, way)]:
+        waiting.remove(next_ones[0])
+        ends += [next_ones[0].box[way], next_ones[0].box[way + 2]]
+    return waiting
 
 
 def _touches(box: BBox, places: Sequence[float], way: int) -> bool:
@@ -173,13 +184,19 @@ def _text_beside(box: BBox, chart: Chart) -> str | None:
     return min(beside)[1] if beside else None
 
 
-def _legend(chart: Chart, colors: Sequence[int]) -> dict[int, str] | None:
-    """The name of each colour, in the order of the legend; None where one has none."""
+def _legend(
+    chart: Chart, colors: Sequence[int], data: Collection[BBox] = ()
+) -> dict[int, str] | None:
+    """The name of each colour, in the order of the legend; None where one has none.
+
+    ``data`` are boxes of the data themselves: a short bar with a number beside it is no sample.
+    """
     names: dict[int, str] = {}
     for drawing in chart.drawings:
         color = drawing.fill if drawing.fill is not None else drawing.stroke
         small = max(drawing.bbox.width, drawing.bbox.height) <= 2 * SWATCH
-        if color is not None and color in colors and color not in names and small:
+        sample = small and drawing.bbox not in data
+        if color is not None and color in colors and color not in names and sample:
             text = _text_beside(drawing.bbox, chart)
             if text is not None:
                 names[color] = text
@@ -212,12 +229,14 @@ def _labels(chart: Chart, axis: Axis, marks: Sequence[BBox]) -> list[Phrase]:
     return sorted(chosen, key=lambda phrase: phrase[1].center[other])
 
 
-def _label_of(place: float, labels: Sequence[Phrase]) -> str | None:
-    """The label nearest to a place, if it is nearer than half way to its neighbour."""
-    if not labels:
-        return None
-    centres = {text: min(box.center, key=lambda c: abs(c - place)) for text, box in labels}
-    return min(centres, key=lambda text: abs(centres[text] - place))
+def _label_of(bar: BBox, labels: Sequence[Phrase], way: int) -> str | None:
+    """The label nearest to a bar along ``way``; None where there are no labels."""
+    nearest = min(
+        labels,
+        key=lambda label: abs(label[1].center[way] - bar.center[way]),
+        default=None,
+    )
+    return nearest and nearest[0]
 
 
 def _title(chart: Chart, way: int, labels: Sequence[BBox] | Sequence[Phrase]) -> str:
@@ -372,7 +391,9 @@ def _points(chart: Chart, across: Axis | None, down: Axis | None) -> ChartData |
     if len(marks) < MIN_POINTS or sizes.most_common(1)[0][1] < len(marks):
         return None
     colors = list(dict.fromkeys(color for color, _ in marks))
-    names = {colors[0]: ""} if len(colors) == 1 else _legend(chart, colors)
+    names = (
+        {colors[0]: ""} if len(colors) == 1 else _legend(chart, colors, {box for _, box in marks})
+    )
     if names is None:
         return None
     titles = (_title(chart, 0, across.labels) or "x", _title(chart, 1, down.labels) or "y")

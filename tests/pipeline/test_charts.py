@@ -147,6 +147,18 @@ def test_bars_beside_and_on_one_another_have_the_names_of_the_legend(new_pdf):
         assert (data.columns[1:], data.rows) == expected
 
 
+def test_numbers_beside_short_bars_are_no_legend(new_pdf):
+    def numbers(page):
+        for place, value in enumerate((8, 9)):
+            text(page, LEFT + 58 + 60 * place, y_of(value / 2), str(value), size=6)
+
+    drawn = value_axis(), labels("Rye", "Oats"), bars(8, 9), bars(4, 5, color=RED, base=(8, 9))
+    data = read(new_pdf, *drawn, numbers, legend(North=BLUE, South=RED))
+    assert data is not None
+    assert data.columns[1:] == ("North", "South")
+    assert read(new_pdf, *drawn, numbers) is None
+
+
 def test_lying_bars_are_read_along_their_axis(new_pdf):
     def lying(page):
         for place, (name, value) in enumerate({"Rye": 28, "Oats": 55, "Barley": 43}.items()):
