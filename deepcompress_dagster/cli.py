@@ -76,7 +76,11 @@ def up(
 
         chosen = {} if viewer_port is None else {"viewer_port": viewer_port}
         settings = _settings(**chosen)
-        raise typer.Exit(server.serve(settings, host=host, port=port, log_file=log_file))
+        try:
+            status = server.serve(settings, host=host, port=port, log_file=log_file)
+        except server.ServeError as error:
+            raise UsageError(str(error)) from error
+        raise typer.Exit(status)
 
 
 @app.command()
@@ -88,10 +92,24 @@ def view(
     with _clear_errors():
         from deepcompress_dagster.viewer import server
 
+        server.serve(_settings(), host=host, port=port)
+
+
+@app.command()
+def mcp() -> None:
+    """Serve search, pages, tables and queries to a language model, over standard input (MCP)."""
+    with _clear_errors():
         try:
-            server.serve(_settings(), host=host, port=port)
-        except server.ViewerError as error:
-            raise UsageError(str(error)) from error
+            from deepcompress_dagster.mcp_server import create_server
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"{error.name} is not installed: pip install 'deepcompress-dagster[mcp]'"
+            ) from error
+
+        settings = _settings()
+        warehouse = _warehouse(settings)
+        _require_warehouse(warehouse)
+        create_server(warehouse, settings).run()
 
 
 @app.command()

@@ -11,10 +11,11 @@ PACKAGE = Path(__file__).parents[1] / "deepcompress_dagster"
 NAME = PACKAGE.name
 FLOORS = (
     {"asset_graph", "file_lock", "page_ranges", "unicode_text"},
-    {"records", "settings"},
+    {"records", "settings", "ports"},
     {"streaming", "pdf", "models", "warehouse", "passwords"},
     {"pipeline"},
-    {"orchestration", "api", "overlay", "viewer", "cli", "definitions", "component", "__init__"},
+    {"orchestration", "api", "overlay", "viewer", "mcp_server"}
+    | {"cli", "definitions", "component", "__init__"},
 )
 RINGS = (
     {"naming", "partitions", "checks", "companions", "inbox", "disk", "run_records", "run_store"},

@@ -21,6 +21,7 @@ import psutil
 
 from deepcompress_dagster.orchestration import ingest, run_records
 from deepcompress_dagster.orchestration.companions import Companion, Companions
+from deepcompress_dagster.ports import require_free
 from deepcompress_dagster.settings import Settings
 
 TEMPLATE = Path(__file__).with_name("dagster.yaml")
@@ -69,10 +70,10 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
     """Run UI, daemon and code server until SIGINT or SIGTERM; returns the exit status.
 
     When one of them dies all are started again, up to ``MOST_RESTARTS`` times in an hour. The
-    viewer runs beside them. Raises ServeError when a port is taken, the UI does not come up, or
-    they die more often.
+    viewer runs beside them. Raises PortTakenError when a port is taken, ServeError when the UI
+    does not come up, or they die more often.
     """
-    _require_free(host, port, "--port")
+    require_free(host, port, "--port")
     companions = _companions(settings, host)
     settings.inbox.mkdir(parents=True, exist_ok=True)
     environment = {
@@ -114,11 +115,11 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
 
 
 def _companions(settings: Settings, host: str) -> list[Companion]:
-    """What runs beside Dagster under these settings. Raises ServeError for a port that is taken."""
+    """What runs beside Dagster under these settings. Raises PortTakenError."""
     port = settings.viewer_port
     if not port:
         return []
-    _require_free(host, port, "--viewer-port")
+    require_free(host, port, "--viewer-port")
     return [
         Companion(
             "viewer",
@@ -167,18 +168,6 @@ def _recover(settings: Settings) -> None:
     with open_instance(settings) as instance:
         run_records.reap_dead_runs(instance, settings.data_dir)
         ingest.reconcile_home(instance, Warehouse(settings.data_dir))
-
-
-def _require_free(host: str, port: int, option: str) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ServeError(
-                f"{host}:{port} cannot be used ({error.strerror}); stop what uses it or choose"
-                f" another with {option}"
-            ) from error
 
 
 def _log(stack: ExitStack, log_file: Path | None) -> IO[bytes] | None:

@@ -2,11 +2,12 @@
 
 import sys
 
+from deepcompress_dagster.ports import PortTakenError
 from deepcompress_dagster.settings import load_settings
-from deepcompress_dagster.viewer.server import ViewerError, serve
+from deepcompress_dagster.viewer.server import serve
 
 if __name__ == "__main__":
     try:
         serve(load_settings(), host=sys.argv[1], port=int(sys.argv[2]))
-    except ViewerError as problem:
+    except PortTakenError as problem:
         sys.exit(str(problem))
