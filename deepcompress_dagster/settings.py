@@ -1,7 +1,7 @@
 """Every knob, once: its name, unit, range and default.
 
 Values come from the environment (``DEEPCOMPRESS_*``), then from ``.env`` in the working directory,
-then from the defaults here. The README's settings table is generated from this module.
+then from the defaults here. The documentation's settings page is made from this module.
 """
 
 from enum import StrEnum
@@ -521,7 +521,7 @@ def _bounds(name: str) -> tuple[Any, ...]:
 
 
 def markdown_table() -> str:
-    """The settings as the README shows them: variable, default, range with unit, meaning."""
+    """The settings as the documentation shows them: variable, default, range with unit, meaning."""
     lines = ["| variable | default | range | meaning |", "| --- | --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
         cells = (

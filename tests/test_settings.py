@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from deepcompress_dagster.orchestration.defs.resources import GpuResource
@@ -12,8 +10,6 @@ from deepcompress_dagster.settings import (
     markdown_table,
     options_of,
 )
-
-README = Path(__file__).parents[1] / "README.md"
 
 
 @pytest.fixture(autouse=True)
@@ -57,9 +53,14 @@ def test_an_auto_batch_size_may_be_written_out(monkeypatch):
     assert load_settings().table_batch_size == 0
 
 
-def test_the_readme_shows_the_settings_as_they_are():
-    shown = README.read_text(encoding="utf-8").split("<!-- settings -->")[1]
-    assert shown.split("<!-- /settings -->")[0].strip() == markdown_table()
+def test_the_table_of_the_settings_has_a_line_for_each_with_its_range_and_meaning():
+    lines = markdown_table().splitlines()
+    assert len(lines) == 2 + len(Settings.model_fields)
+    for line, (name, field) in zip(lines[2:], Settings.model_fields.items(), strict=True):
+        assert line.startswith(f"| `DEEPCOMPRESS_{name.upper()}` |")
+        assert field.description
+        assert line.endswith(f"| {field.description} |")
+    assert "| `144` | 72 to 600 dots per inch |" in markdown_table()
 
 
 def test_what_a_run_may_set_is_what_the_settings_say_and_holds_for_it() -> None:
