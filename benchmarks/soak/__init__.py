@@ -1,0 +1,1 @@
+"""Faults and load: one module for each thing that is measured."""
