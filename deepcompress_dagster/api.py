@@ -1,4 +1,7 @@
-"""Use as a library: one PDF in, its rows as data frames and its markdown out, without Dagster."""
+"""Use as a library: one PDF in, its rows as data frames and its markdown out, without Dagster.
+
+Not here: the parsing (pipeline/) and the tables (warehouse/); this puts the two together.
+"""
 
 import tempfile
 from collections.abc import Iterator, Sequence

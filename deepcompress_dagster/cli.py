@@ -2,6 +2,9 @@
 
 What a command needs is imported when it runs: Dagster takes a second of CPU, settings and Rich a
 quarter, and ``--help`` and ``query`` do with less.
+
+What belongs here: arguments, and what is printed. What does not: what a command does, which the
+assets do as well (orchestration/, warehouse/).
 """
 
 import functools

@@ -1,4 +1,7 @@
-"""ModelCache: the one owner of every loaded model and processor in a process."""
+"""ModelCache: the one owner of every loaded model and processor in a process.
+
+Here belongs who holds a model and when it goes. How one is loaded is registry.py's.
+"""
 
 import logging
 import time

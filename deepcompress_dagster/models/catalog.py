@@ -1,6 +1,8 @@
 """Which model serves which task: profiles, checkpoints, their licences, sizes and origins.
 
 Imports no engine: definitions, status and code versions read it.
+
+Not here: the code of a family (registry.py names it) and how files get here (pull.py, weights/).
 """
 
 import hashlib

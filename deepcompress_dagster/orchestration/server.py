@@ -2,6 +2,8 @@
 
 ``<data>/dagster`` is DAGSTER_HOME. Its dagster.yaml is written anew at every start, so that an
 update of the package reaches an old folder.
+
+Not here: the viewer and its like (companions.py), and what Dagster loads (defs/).
 """
 
 import os

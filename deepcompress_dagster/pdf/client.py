@@ -2,6 +2,8 @@
 
 The parent imports no PyMuPDF. All methods may be called from several threads at once; each call
 waits for a free worker. A call that fails costs its own document or page only.
+
+What a worker does for a call is worker/handlers.py's, how workers live and die pool.py's.
 """
 
 import itertools

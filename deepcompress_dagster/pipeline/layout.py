@@ -1,4 +1,8 @@
-"""The regions of a page: what the layout model found, corrected by the text layer, in order."""
+"""The regions of a page: what the layout model found, corrected by the text layer, in order.
+
+Not here: what the model does with pixels (models/layout/), what regions say (reading.py), and how
+far a ruled table reaches (ruled_tables.py).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,7 @@
-"""Lines of text, whether from the text layer or from OCR, and which region each belongs to."""
+"""Lines of text, whether from the text layer or from OCR, and which region each belongs to.
+
+Here belongs geometry. What a line says once its words are joined is joining.py's.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,7 @@
-"""What a selection of assets runs, and what makes an asset's code version."""
+"""What a selection of assets runs, and what makes an asset's code version.
+
+What the assets are stands in asset_graph.py; what a stage does in stage_runs.py.
+"""
 
 import hashlib
 import json

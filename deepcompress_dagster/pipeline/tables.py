@@ -1,4 +1,7 @@
-"""A table's cells: filling them with words, and writing them as html and markdown that agree."""
+"""A table's cells: filling them with words, and writing them as html and markdown that agree.
+
+Which grid is taken is told in table_choice.py, which cell a word is in by placement.py.
+"""
 
 import html
 from collections.abc import Callable, Iterable, Sequence

@@ -4,6 +4,8 @@ It needs neither rules nor a model. Columns are where most rows leave a gap with
 sides; the body decides, since headers may lie over several columns. Lines are of one row where the
 upper one had no room left for the first word of the lower one, where they overlap, or where they
 stand close in the header.
+
+Whether this reading is taken is told in table_choice.py.
 """
 
 from collections import Counter

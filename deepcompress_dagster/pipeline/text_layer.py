@@ -6,6 +6,8 @@ the wrong place the second, a font without a Unicode map the first.
 
 Ink is where neighbouring pixels differ: it does not ask for a background colour, so white text on
 a dark panel counts as well, and a smooth photograph does not.
+
+Which words of the layer are read, and when, is reading.py's.
 """
 
 import unicodedata

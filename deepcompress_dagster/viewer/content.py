@@ -1,6 +1,8 @@
 """What the pages of the viewer show, read from the newest snapshot as plain records.
 
 Boxes are PDF points on the page as displayed, origin at the top-left corner.
+
+Not here: HTTP (app.py) and how it looks (templates/).
 """
 
 from collections.abc import Sequence

@@ -3,6 +3,8 @@
 A commit replaces the rows of the selected assets and nothing else of the document. Errors are
 replaced in the same way: those of the selected assets go, those of the staged pages come. A page's
 status and the document's are worked out anew from the errors that stand after that.
+
+Not here: staging itself (staging.py), and the lock and the file (database.py).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""Questions about documents and their state: what the facade answers, as plain records."""
+"""Questions about documents and their state: what the facade answers, as plain records.
+
+What people ask in SQL are views (views.py); here is what the code asks.
+"""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path

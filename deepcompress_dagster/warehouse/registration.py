@@ -1,6 +1,8 @@
 """From files to documents: identities, sources, and which document takes whose place.
 
 Files are read before the database is asked; what needs the database is done for all files at once.
+
+Not here: which files are looked at, which the floors above decide.
 """
 
 import os

@@ -3,6 +3,8 @@
 ``snapshots/000123.duckdb`` is a whole copy of the warehouse that is never written again;
 ``deepcompress.duckdb`` is a link to the newest. ``snapshots/published.json`` says what was
 published from what, and tells a snapshot that is damaged or that somebody wrote to.
+
+Not here: when one is published, which warehouse.py decides.
 """
 
 import json

@@ -4,6 +4,8 @@ A staged row is keyed by document, asset and version. The version is a hash of t
 version and of what the rows were made from: the staged version of the upstream asset where that is
 made in the same run, else the data version of its committed rows. Pages that an interrupted run
 left are thus used again only where they would come out the same.
+
+Not here: how staged rows become committed ones (commit.py).
 """
 
 import hashlib

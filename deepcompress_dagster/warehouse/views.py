@@ -2,6 +2,8 @@
 
 The SQL of the blocks and of the document's Markdown is put together from small pieces here, since
 committed rows and rows in work go through the same ones.
+
+Not here: the tables (schema.py), search (full_text.py), passages (chunks.py).
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,7 @@
-"""The facade: everything that the floors above ask of DuckDB goes through ``Warehouse``."""
+"""The facade: everything that the floors above ask of DuckDB goes through ``Warehouse``.
+
+Here belongs which parts work together for a call, under which lock. What they do is theirs.
+"""
 
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

@@ -3,6 +3,8 @@
 What is done to pixels and to what the networks say is here, in numpy and OpenCV; which engine runs
 the networks is told in ``ppocr_onnx.py`` and ``ppocr_torch.py``. Resizing and normalising are
 PaddleOCR's.
+
+Where lines stand is detection.py's, what a recogniser's numbers spell ctc.py's.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,8 @@
-"""The assets: ``source_pdfs``, and the five that one function materialises together or apart."""
+"""The assets: ``source_pdfs``, and the five that one function materialises together or apart.
+
+Here belongs what Dagster has to know of them. What a run does is execution/'s, what an asset is
+made from stands in asset_graph.py.
+"""
 
 import logging
 from collections.abc import Callable, Collection, Iterator

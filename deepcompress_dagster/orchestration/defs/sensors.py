@@ -3,6 +3,8 @@
 A tick leaves nothing half done. What it registers is in the warehouse; partitions and runs are
 derived from there, so a tick that dies is made good by the next one. The rules are plain functions,
 the sensor itself only reads clocks, folders and Dagster.
+
+Which files are PDFs at rest is inbox.py's, which runs are dead run_records.py's.
 """
 
 import json

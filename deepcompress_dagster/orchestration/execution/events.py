@@ -2,6 +2,8 @@
 
 Dagster's staleness of a partition compares five kinds of tags. Without any one of them every
 downstream partition is stale for ever, so they are written in one place, here.
+
+Not here: what the UI shows of a row or a document (metadata.py).
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

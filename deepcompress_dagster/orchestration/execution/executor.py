@@ -3,6 +3,8 @@
 Each document ends in one of four ways. It is *unchanged*. It was committed before and Dagster was
 not told: that is reported now, and nothing is computed. It is computed and *committed*. Or it
 *fails*, and the run goes on with the others.
+
+What is to be done is decided in planning.py, how a page is read in pipeline/.
 """
 
 import threading

@@ -2,6 +2,8 @@
 
 Only PDFs are opened, never images or e-books that MuPDF also reads. MuPDF runs no JavaScript unless
 it is switched on, which nothing here does, and follows no reference to another file or address.
+
+Not here: anything about a page, see render.py and words.py.
 """
 
 from collections import OrderedDict

@@ -1,4 +1,7 @@
-"""Rendering a page in the worker: pixels into a buffer, the image file, what is on the page."""
+"""Rendering a page in the worker: pixels into a buffer, the image file, what is on the page.
+
+How words come from lines is words.py's, drawings are drawings.py's.
+"""
 
 import math
 from collections.abc import Callable
