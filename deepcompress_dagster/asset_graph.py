@@ -60,7 +60,7 @@ DESCRIBED = (
         stages=(ORIENTATION, LAYOUT),
         upstream=("pages",),
         models=("orientation", "layout"),
-        revision=6,
+        revision=7,
         kinds=_PARSED,
     ),
     Asset(
@@ -79,7 +79,7 @@ DESCRIBED = (
         stages=(RULED_TABLES, TABLES),
         upstream=("layouts",),
         models=("orientation", "text", "table"),
-        revision=9,
+        revision=10,
         kinds=_PARSED,
     ),
     Asset(

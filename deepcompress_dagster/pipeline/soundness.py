@@ -7,7 +7,7 @@ of them (a choice, a confidence) is decided elsewhere.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from deepcompress_dagster.pipeline.lines import PageLine
 from deepcompress_dagster.pipeline.phrases import (
@@ -62,7 +62,7 @@ def faults_of(grid: Grid, lines: Sequence[PageLine]) -> Faults:
     if not n_words:
         return Faults(outside=1.0, empty=1.0)
     return Faults(
-        apart=sum(_is_apart(*pair) for row in rows for pair in pairwise(row)) / n_words,
+        apart=sum(map(_count_apart, _texts_of_cells(rows))) / n_words,
         cut=sum(_is_cut(grid.cells, *pair) for row in rows for pair in pairwise(row)) / n_words,
         torn=sum(len(row) for row in rows if _is_torn(grid.cells, row)) / n_words,
         merged=_merged_words(grid.cells, rows) / n_words,
@@ -71,9 +71,27 @@ def faults_of(grid: Grid, lines: Sequence[PageLine]) -> Faults:
     )
 
 
-def _is_apart(left: tuple[Word, int], right: tuple[Word, int]) -> bool:
-    (first, one), (second, two) = left, right
-    return one == two and gap_in_em(first, second) > APART and not hold_together(first, second)
+def _texts_of_cells(rows: Sequence[PlacedRow]) -> Iterable[list[list[Word]]]:
+    """The words of each cell, line by line."""
+    cells: dict[int, list[list[Word]]] = defaultdict(list)
+    for row in rows:
+        for index, group in groupby(row, key=lambda placed: placed[1]):
+            cells[index].append([word for word, _ in group])
+    return cells.values()
+
+
+def _count_apart(lines: Sequence[Sequence[Word]]) -> int:
+    """Words of a cell that stand far from the one before where no line of it runs across.
+
+    Lines set to both margins have wide blanks too, but at places of their own.
+    """
+    count = 0
+    for line in lines:
+        for left, right in pairwise(line):
+            if gap_in_em(left, right) > APART and not hold_together(left, right):
+                x = (left.bbox.x1 + right.bbox.x0) / 2
+                count += not any(word.bbox.x0 < x < word.bbox.x1 for own in lines for word in own)
+    return count
 
 
 def _is_cut(cells: Sequence[TableCell], left: tuple[Word, int], right: tuple[Word, int]) -> bool:

@@ -5,7 +5,7 @@ from deepcompress_dagster.pipeline.soundness import faults_of
 from deepcompress_dagster.pipeline.table_choice import best_grid
 from deepcompress_dagster.pipeline.tables import RULED, Grid
 from deepcompress_dagster.pipeline.text_grid import WORDS, text_grid
-from tests.pipeline.drawn_tables import table_lines
+from tests.pipeline.drawn_tables import table_lines, typed
 from tests.pipeline.test_row_splitting import grid_of
 
 COLUMNS = [40.0, 150.0, 220.0]
@@ -37,6 +37,14 @@ def test_each_fault_of_a_grid_is_seen():
 
 def soundest_only(faults) -> bool:
     return not any((faults.apart, faults.cut, faults.torn, faults.merged, faults.outside))
+
+
+def test_wide_blanks_are_a_fault_only_where_no_line_of_the_cell_runs_across():
+    lines = [typed("of member", 40, 0), typed("states", 120, 0)]
+    cell = grid_of([-2, 30], [30, 200], lines)
+    assert faults_of(cell, lines).apart > 0.3
+    justified = [*lines, typed("where one of these took part in", 40, 14)]
+    assert faults_of(cell, justified).apart == 0
 
 
 def test_rows_that_tear_a_line_are_a_fault():
