@@ -89,7 +89,7 @@ DESCRIBED = (
         stages=(FIGURES,),
         upstream=("layouts",),
         models=("orientation", "text", "figure"),
-        revision=7,
+        revision=8,
         kinds=_PARSED,
     ),
 )
