@@ -40,7 +40,13 @@ class Bench(Place):
 
     def __init__(self, folder: Path, **settings: object) -> None:
         super().__init__(
-            folder, device="cpu", settle_s=0, sensor_interval_s=SENSOR_S, min_free_mb=50, **settings
+            folder,
+            device="cpu",
+            settle_s=0,
+            sensor_interval_s=SENSOR_S,
+            min_free_mb=50,
+            viewer_port=0,
+            **settings,
         )
         self.complete: set[str] = set()
 
@@ -83,7 +89,7 @@ class Bench(Place):
         """``deepcompress up`` with tiny models, until the block is left, by Ctrl-C."""
         server = self.child("serve", str(PORT))
         try:
-            wait_for(lambda: "http" in (server.stdout.readline() if server.stdout else ""))
+            wait_for(lambda: "UI is at" in (server.stdout.readline() if server.stdout else ""))
             yield server
         finally:
             server.send_signal(signal.SIGINT)

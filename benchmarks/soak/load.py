@@ -121,9 +121,9 @@ def watch(bench: Bench, server: "subprocess.Popen[str]", seconds: float) -> list
     """Samples of the services and of the queue, every two seconds. Runs come and go and are not
     among the memory and descriptors: what must not grow is what stays."""
     samples: list[Sample] = []
-    began = time.monotonic()
     settings = load_settings(data_dir=bench.data, inbox=bench.inbox)
     with open_instance(settings) as instance:
+        began = time.monotonic()
         while time.monotonic() - began < seconds:
             family = services(server)
             samples.append(
