@@ -60,8 +60,9 @@ def wait_for_ui(up: subprocess.Popen[str]) -> str:
     assert up.stdout is not None
     for line in up.stdout:
         print(line, end="", flush=True)
-        if "http://" in line:
-            return line[line.index("http://") :].split()[0]
+        _, found, address = line.partition("the UI is at ")
+        if found:
+            return address.strip()
     raise DemoError(f"deepcompress up ended with {up.wait()} before the UI was there")
 
 
