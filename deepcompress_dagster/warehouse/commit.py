@@ -66,16 +66,16 @@ def commit(
     sha256 = _sha256(conn, document_id)
     staged = staging.staged_versions(conn, document_id, versions)
     data_versions = staging.committed_data_versions(conn, document_id)
+    finished = staging.finished_by_asset(conn, document_id, staged)
     states: dict[str, AssetState] = {}
     for asset, version in staged.items():
-        pages = staging.finished_pages(conn, document_id, {asset: version})
-        if not pages:
+        if asset not in finished:
             raise NothingStagedError(
                 f"no finished page of {asset} of {document_id} is staged at version "
                 f"{versions[asset]} and from its present inputs: run it again"
             )
         _replace_rows(conn, document_id, asset, version, updates)
-        data_versions[asset] = data_version(conn, document_id, asset)
+        data_versions[asset], rows = data_version(conn, document_id, asset)
         inputs = {parent: data_versions[parent] for parent in upstream(asset)}
         states[asset] = AssetState(
             document_id=document_id,
@@ -83,8 +83,8 @@ def commit(
             version=versions[asset],
             input_versions=inputs or {SOURCE: sha256},
             data_version=data_versions[asset],
-            rows=_count(conn, document_id, asset),
-            pages=page_ranges.in_short(pages),
+            rows=rows,
+            pages=page_ranges.in_short(finished[asset]),
             run_id=run_id,
             at=now,
         )
@@ -96,10 +96,7 @@ def commit(
         full_text.refresh(conn, [document_id])
     _refresh_pages(conn, document_id)
     _take_header(conn, document_id, result.page_count)
-    status = _refresh_document(conn, document_id, now)
-    count_attempt(conn, [document_id], run_id)
-    if status is DocumentStatus.COMPLETE:
-        conn.execute("UPDATE documents SET attempts = 0 WHERE document_id = ?", [document_id])
+    status = _refresh_document(conn, document_id, run_id, now)
     return CommittedDocument(document_id, status, states)
 
 
@@ -134,23 +131,23 @@ def count_attempt(
     )
 
 
-def data_version(conn: duckdb.DuckDBPyConnection, document_id: str, asset: str) -> str:
-    """Hash of the content of an asset's rows of one document, in a stable order."""
+def data_version(conn: duckdb.DuckDBPyConnection, document_id: str, asset: str) -> tuple[str, int]:
+    """Hash of an asset's rows of one document, taken in a stable order, and their number."""
     table = ASSET_TABLES[asset]
     names = [column.name for column in table.columns if column.name != "document_id"]
     fields = [f"'{name}': {table.content.get(name, identifier(name))}" for name in names]
     place = ", ".join(table.order_by)
-    (digest,) = only_row(
+    digest, rows = only_row(
         conn,
         f"""
-        SELECT sha256(coalesce(string_agg(row_hash, '' ORDER BY {place}), '')) FROM (
+        SELECT sha256(coalesce(string_agg(row_hash, '' ORDER BY {place}), '')), count(*) FROM (
             SELECT {place}, sha256(to_json({{{", ".join(fields)}}})::VARCHAR) AS row_hash
             FROM {asset} WHERE document_id = ?
         )
         """,
         [document_id],
     )
-    return str(digest)[:32]
+    return str(digest)[:32], int(rows)
 
 
 def _sha256(conn: duckdb.DuckDBPyConnection, document_id: str) -> str:
@@ -244,11 +241,6 @@ def _insert_tables(
         )
 
 
-def _count(conn: duckdb.DuckDBPyConnection, document_id: str, asset: str) -> int:
-    sql = f"SELECT count(*) FROM {asset} WHERE document_id = ?"
-    return int(only_row(conn, sql, [document_id])[0])
-
-
 def _write_states(conn: duckdb.DuckDBPyConnection, states: Iterable[AssetState]) -> None:
     rows = [
         {
@@ -264,11 +256,10 @@ def _write_states(conn: duckdb.DuckDBPyConnection, states: Iterable[AssetState])
         }
         for state in states
     ]
-    for row in rows:
-        conn.execute(
-            "DELETE FROM asset_state WHERE document_id = ? AND asset = ?",
-            [row["document_id"], row["asset"]],
-        )
+    conn.execute(
+        "DELETE FROM asset_state WHERE list_contains(?, document_id || ' ' || asset)",
+        [[f"{row['document_id']} {row['asset']}" for row in rows]],
+    )
     insert(conn, "asset_state", rows)
 
 
@@ -391,17 +382,27 @@ def _take_header(conn: duckdb.DuckDBPyConnection, document_id: str, page_count: 
 
 
 def _refresh_document(
-    conn: duckdb.DuckDBPyConnection, document_id: str, now: datetime
+    conn: duckdb.DuckDBPyConnection, document_id: str, run_id: str, now: datetime
 ) -> DocumentStatus:
+    """Say how the document came out, and count the attempt as ``count_attempt`` does."""
     reason = _shortfall(conn, document_id)
     status = DocumentStatus.COMPLETE if reason is None else DocumentStatus.PARTIAL
     conn.execute(
-        "UPDATE documents SET status = ?, error = ?, processed_at = ? WHERE document_id = ?",
-        [status.value, reason, now, document_id],
-    )
-    conn.execute(
-        "UPDATE documents SET grade = ? WHERE document_id = ?",
-        [quality.grade(conn, document_id), document_id],
+        f"""
+        UPDATE documents SET status = $status, error = $error, grade = $grade,
+            processed_at = $now, last_run_id = $run_id,
+            attempts = CASE WHEN $status = '{DocumentStatus.COMPLETE}' THEN 0
+                WHEN last_run_id IS DISTINCT FROM $run_id THEN attempts + 1 ELSE attempts END
+        WHERE document_id = $document_id
+        """,
+        {
+            "status": status.value,
+            "error": reason,
+            "grade": quality.grade(conn, document_id),
+            "now": now,
+            "run_id": run_id,
+            "document_id": document_id,
+        },
     )
     return status
 

@@ -90,6 +90,18 @@ def finished_pages(
     return frozenset(number for (number,) in rows)
 
 
+def finished_by_asset(
+    conn: duckdb.DuckDBPyConnection, document_id: str, staged: Versions
+) -> dict[str, list[int]]:
+    """Pages that are through for each asset of ``staged``, where there are any."""
+    rows = conn.execute(
+        "SELECT asset, list(page_number) FROM staging.finished "
+        "WHERE document_id = ? AND list_contains(?, version) GROUP BY asset",
+        [document_id, list(staged.values())],
+    ).fetchall()
+    return dict(rows)
+
+
 def stage(
     conn: duckdb.DuckDBPyConnection,
     run_id: str,
@@ -185,13 +197,14 @@ def word_counts(
 
 def clear(conn: duckdb.DuckDBPyConnection, document_id: str, assets: Iterable[str]) -> None:
     """Forget everything staged of these assets of a document, at any version."""
-    for asset in assets:
+    chosen = list(assets)
+    for asset in chosen:
         conn.execute(f"DELETE FROM staging.{asset} WHERE document_id = ?", [document_id])
-        for table in STAGED_BY_ASSET:
-            conn.execute(
-                f"DELETE FROM {table.name} WHERE document_id = ? AND asset = ?",
-                [document_id, asset],
-            )
+    for table in STAGED_BY_ASSET:
+        conn.execute(
+            f"DELETE FROM {table.name} WHERE document_id = ? AND list_contains(?, asset)",
+            [document_id, chosen],
+        )
 
 
 def superseded(conn: duckdb.DuckDBPyConnection, but: Collection[str]) -> list[str]:
