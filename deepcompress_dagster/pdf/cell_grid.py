@@ -17,6 +17,9 @@ from dataclasses import replace
 from itertools import pairwise
 from math import inf
 
+import numpy as np
+import numpy.typing as npt
+
 from deepcompress_dagster.pdf.messages import FoundTable
 from deepcompress_dagster.records import BBox, TableCell, Word
 
@@ -35,6 +38,7 @@ PADDING = 4.0
 CROSSING_WEIGHT = 4.0
 """A quarter of the words crossing cell borders makes a table worthless."""
 
+BoolArray = npt.NDArray[np.bool_]
 _Filled = tuple[TableCell, Sequence[Word]]
 """A cell and its words."""
 
@@ -233,15 +237,21 @@ def _cell(rows: range, columns: range, xs: Sequence[float], ys: Sequence[float])
 
 
 def _assign(cells: Sequence[TableCell], words: Sequence[Word]) -> list[list[Word]]:
-    """The words whose centre lies in each cell."""
+    """The words whose centre lies in each cell; on a border, of the first one."""
+    framed = [(index, cell.bbox) for index, cell in enumerate(cells) if cell.bbox]
     contents: list[list[Word]] = [[] for _ in cells]
-    for word in words:
-        x, y = word.bbox.center
-        for cell, content in zip(cells, contents, strict=True):
-            if cell.bbox and cell.bbox.contains_point(x, y):
-                content.append(word)
-                break
+    for word, held in zip(words, holds([box for _, box in framed], words), strict=True):
+        if held.any():
+            contents[framed[held.argmax()][0]].append(word)
     return contents
+
+
+def holds(boxes: Sequence[BBox], words: Sequence[Word]) -> BoolArray:
+    """Whether the centre of each word (n) lies in each box (m), borders included: (n, m)."""
+    x, y = np.array([word.bbox.center for word in words]).reshape(-1, 2).T[..., None]
+    x0, y0, x1, y1 = np.array(boxes).reshape(-1, 4).T
+    inside: BoolArray = (x0 <= x) & (x <= x1) & (y0 <= y) & (y <= y1)
+    return inside
 
 
 def _lines(words: Sequence[Word]) -> list[list[Word]]:

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
+from deepcompress_dagster.pdf.cell_grid import holds
 from deepcompress_dagster.pipeline.captions import is_numbered
 from deepcompress_dagster.pipeline.lines import PageLine
 from deepcompress_dagster.records import BBox, Word, union
@@ -91,9 +94,7 @@ def with_words(grids: Sequence[Sequence[BBox]], lines: Sequence[PageLine]) -> tu
 def _with_words(cells: Sequence[BBox], words: Sequence[Word]) -> RuledGrid | None:
     frame = union(cells)
     inside = [word for word in words if frame.contains_point(*word.bbox.center)]
-    words_of = [
-        [word.text for word in inside if cell.contains_point(*word.bbox.center)] for cell in cells
-    ]
+    words_of = [[inside[i].text for i in np.flatnonzero(held)] for held in holds(cells, inside).T]
     if max(map(len, words_of)) > max(PANEL_WORDS, PANEL_SHARE * len(inside)):
         return None
     texts = [" ".join(texts) for texts in words_of]
