@@ -7,11 +7,13 @@ What belongs here: arguments, and what is printed. What does not: what a command
 assets do as well (orchestration/, warehouse/).
 """
 
+import ctypes
 import functools
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -584,7 +586,24 @@ def _where(page_number: int | None) -> str:
 
 def main() -> None:
     """Entry point of the ``deepcompress`` command."""
+    _share_one_heap()
     app()
+
+
+_M_ARENA_MAX = -8
+"""mallopt's number for the most heaps (glibc's malloc.h)."""
+
+
+def _share_one_heap() -> None:
+    """Have the threads of this process and of its children share one heap, where glibc is used.
+
+    glibc gives each thread a heap, and each keeps what its largest page took. Once a second thread
+    runs it is too late.
+    """
+    if "MALLOC_ARENA_MAX" not in os.environ:
+        os.environ["MALLOC_ARENA_MAX"] = "1"
+        with suppress(OSError, AttributeError, TypeError):
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 if __name__ == "__main__":

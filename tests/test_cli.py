@@ -317,3 +317,16 @@ def test_a_folder_means_the_pdfs_that_an_inbox_would_take(tmp_path):
     (folder / "link").symlink_to(outside)
     (folder / "loop").symlink_to(folder)
     assert [path.name for path in cli._pdfs([folder])] == ["a.pdf", "2.PDF", "c.pdf"]
+
+
+def test_threads_share_one_heap_here_and_in_children_unless_the_user_says_otherwise():
+    code = (
+        "import os, sys; from deepcompress_dagster.cli import main; sys.argv = ['deepcompress']\n"
+        "try: main()\nexcept SystemExit: pass\nprint(os.environ['MALLOC_ARENA_MAX'])"
+    )
+    for given, expected in (({}, "1"), ({"MALLOC_ARENA_MAX": "4"}, "4")):
+        plain = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**plain, **given}, capture_output=True, text=True
+        )
+        assert done.stdout.splitlines()[-1] == expected
