@@ -18,7 +18,7 @@ from deepcompress_dagster.warehouse import UnknownDocumentError, Warehouse
 from tests.orchestration.bench import Bench, FakeGpu, FakeParser, write_pdf
 from tests.orchestration.test_sensors import Daemon
 
-SECRET = "Zwetschgenknoedel"
+TRACE = "Zwetschgenknoedel"
 """Stands in the text of the document that is to be forgotten, and nowhere else."""
 
 
@@ -43,19 +43,19 @@ def files_with(folder: Path, *words: str) -> list[str]:
 
 def test_nothing_of_a_forgotten_document_is_left(kept_bench: Bench, settings: Settings) -> None:
     bench, warehouse = kept_bench, kept_bench.warehouse
-    gone, stays = bench.register(gone={"text": SECRET}, stays={"text": "remains"})
+    gone, stays = bench.register(gone={"text": TRACE}, stays={"text": "remains"})
     assert bench.run([gone, stays]).success
     image = warehouse.image_dir(gone) / "page-00001.jpg"
     image.parent.mkdir(parents=True)
     image.write_bytes(b"pixels")
     home = Path(bench.instance.root_directory)
-    assert files_with(settings.data_dir, SECRET)
-    assert files_with(home, SECRET)
+    assert files_with(settings.data_dir, TRACE)
+    assert files_with(home, TRACE)
 
     forgetting.forget_documents(bench.instance, warehouse, [gone])
 
-    assert files_with(settings.data_dir, SECRET, gone) == []
-    assert files_with(home, SECRET) == []
+    assert files_with(settings.data_dir, TRACE, gone) == []
+    assert files_with(home, TRACE) == []
     assert not image.exists()
     assert [row.document_id for row in warehouse.documents()] == [stays]
     assert warehouse.query("SELECT DISTINCT document_id AS d FROM blocks").to_pylist() == [
