@@ -7,7 +7,8 @@ import pytest
 
 from deepcompress_dagster.records import Label, TableCell
 from deepcompress_dagster.warehouse import Warehouse
-from tests.warehouse.helpers import block, box, commit, page_of, register, table
+from tests.builders import block, box, page_of, table
+from tests.warehouse.helpers import commit, register
 
 SENTENCE = "Seven words make one sentence of text. "
 

@@ -4,7 +4,8 @@ import pytest
 
 from deepcompress_dagster.records import TableCell
 from deepcompress_dagster.warehouse import Warehouse
-from tests.warehouse.helpers import block, box, commit, page_of, register, rows, table, versions
+from tests.builders import block, box, page_of, table
+from tests.warehouse.helpers import commit, register, rows, versions
 
 
 @pytest.fixture
