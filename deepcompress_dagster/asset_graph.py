@@ -43,8 +43,6 @@ class Asset:
     kinds: frozenset[str] = frozenset({"duckdb"})
 
 
-_PARSED = frozenset({"duckdb", "torch"})
-
 DESCRIBED = (
     Asset(
         "pages",
@@ -61,7 +59,6 @@ DESCRIBED = (
         upstream=("pages",),
         models=("orientation", "layout"),
         revision=7,
-        kinds=_PARSED,
     ),
     Asset(
         "text",
@@ -71,7 +68,6 @@ DESCRIBED = (
         upstream=("layouts",),
         models=("orientation", "text"),
         revision=10,
-        kinds=_PARSED,
     ),
     Asset(
         "tables",
@@ -80,7 +76,6 @@ DESCRIBED = (
         upstream=("layouts",),
         models=("orientation", "text", "table"),
         revision=10,
-        kinds=_PARSED,
     ),
     Asset(
         "figures",
@@ -90,7 +85,6 @@ DESCRIBED = (
         upstream=("layouts",),
         models=("orientation", "text", "figure"),
         revision=8,
-        kinds=_PARSED,
     ),
 )
 """Upstream first."""
