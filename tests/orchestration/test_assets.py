@@ -285,7 +285,7 @@ def test_committed_and_unreported_documents_are_reported_and_not_computed(
     assert outcome.success
     assert FakeParser.log == []
     assert bench.materializations(outcome.run_ids[0]) == [(asset, name) for asset in ASSETS]
-    assert len(evaluations(bench, outcome.run_ids[0])) == 5
+    assert len(evaluations(bench, outcome.run_ids[0])) == 6
 
 
 def test_a_run_goes_on_where_an_earlier_one_died(bench: Bench) -> None:
