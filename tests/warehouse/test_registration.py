@@ -198,7 +198,7 @@ def test_a_lost_kept_pdf_is_named_and_comes_back_with_its_file(
 ) -> None:
     document_id = register(warehouse, inbox, "a.pdf")
     warehouse.kept_pdf(document_id).unlink()
-    with pytest.raises(WarehouseError, match=r"lost.*register a\.pdf again"):
+    with pytest.raises(WarehouseError, match=r"a\.pdf .* is lost: .*register the file again"):
         warehouse.kept_pdf(document_id)
     warehouse.register([inbox / "a.pdf"])
     assert warehouse.kept_pdf(document_id).exists()
