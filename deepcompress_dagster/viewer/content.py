@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepcompress_dagster.asset_graph import ASSETS
+from deepcompress_dagster.records import DocumentStatus
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse import Warehouse
@@ -29,7 +30,10 @@ _DOCUMENTS = """
 SELECT d.document_id, d.file_name, d.status, d.error, d.page_count, d.bytes, d.processed_at,
     d.title,
     (SELECT count(*) FROM tables t WHERE t.document_id = d.document_id) AS tables,
-    (SELECT count(*) FROM errors e WHERE e.document_id = d.document_id) AS failures
+    (SELECT count(*) FROM errors e WHERE e.document_id = d.document_id) AS failures,
+    (SELECT list({'page_number': e.page_number, 'stage': e.stage, 'message': e.message}
+            ORDER BY e.page_number NULLS FIRST, e.stage, e.message)[:$errors]
+        FROM errors e WHERE e.document_id = d.document_id) AS errors
 FROM documents d
 WHERE d.is_current
     AND ($status = '' OR d.status = $status)
@@ -42,6 +46,8 @@ SELECT document_id, file_name, status, error, page_count, title,
     (SELECT min(page_number) FROM pages p WHERE p.document_id = d.document_id) AS first_page
 FROM documents d WHERE document_id = $document_id
 """
+
+_COUNTS = "SELECT status, count(*) AS n FROM documents WHERE is_current GROUP BY status"
 
 _PAGE = """
 SELECT page_number, width, height, image_path, status, error, dpi, rotation, has_text_layer
@@ -149,13 +155,11 @@ class Results:
             name=name,
             limit=DOCUMENTS_PER_PAGE + 1,
             offset=start,
+            errors=ERRORS_SHOWN,
         )
-        shown = found[:DOCUMENTS_PER_PAGE]
-        for document in shown:
-            failures = document["failures"]
-            document["errors"] = self._errors(document["document_id"]) if failures else []
-        counts = {state.value: n for state, n in self._warehouse.counts().items()}
-        return Listing(shown, counts, len(found) > DOCUMENTS_PER_PAGE)
+        counts = {state.value: 0 for state in DocumentStatus}
+        counts |= {row["status"]: row["n"] for row in self._rows(_COUNTS)}
+        return Listing(found[:DOCUMENTS_PER_PAGE], counts, len(found) > DOCUMENTS_PER_PAGE)
 
     def search(self, words: str) -> "Sequence[Hit]":
         """The rows that answer ``words`` best."""
@@ -167,24 +171,18 @@ class Results:
         Raises NotFoundError.
         """
         document = self._document(document_id)
-        document["errors"] = self._errors(document_id)
+        errors = self._rows(_ERRORS, document_id=document_id, page_number=None)
+        document["errors"] = errors[:ERRORS_SHOWN]
         return document
 
     def page(self, document_id: str, page_number: int) -> PageView:
         """One page with all that was read on it. Raises NotFoundError."""
-        document = self._document(document_id)
+        document, page = self._page(document_id, page_number)
         place = {"document_id": document_id, "page_number": page_number}
-        pages = self._rows(_PAGE, **place)
-        if not pages:
-            count = document["page_count"]
-            raise NotFoundError(
-                f"{document['file_name']} has no page {page_number} in the tables"
-                f" ({f'it has {count} pages' if count else 'it was not parsed'})"
-            )
         rows = [row for sql in (_TEXT, _TABLES, _FIGURES) for row in self._rows(sql, **place)]
         rows.sort(key=lambda row: (row["reading_order"], row["region_id"]))
         blocks = [Block(row["kind"], row, _by_row(row)) for row in rows]
-        return PageView(document, pages[0], blocks, self._rows(_ERRORS, **place))
+        return PageView(document, page, blocks, self._rows(_ERRORS, **place))
 
     def first_page(self, document_id: str, asset: str) -> int:
         """The first page with a row of the asset, else the document's first.
@@ -200,14 +198,28 @@ class Results:
 
     def page_image(self, document_id: str, page_number: int) -> Path:
         """File of a page's image. Raises NotFoundError."""
-        return self._file(self.page(document_id, page_number).page["image_path"])
+        _, page = self._page(document_id, page_number)
+        return self._file(page["image_path"])
 
     def figure_image(self, document_id: str, page_number: int, region_id: str) -> Path:
         """File of a figure's crop. Raises NotFoundError."""
-        for block in self.page(document_id, page_number).blocks:
-            if block.kind == "figure" and block.row["region_id"] == region_id:
-                return self._file(block.row["image_path"])
+        place = {"document_id": document_id, "page_number": page_number}
+        for row in self._rows(_FIGURES, **place):
+            if row["region_id"] == region_id:
+                return self._file(row["image_path"])
         raise NotFoundError(f"page {page_number} of {document_id} has no figure {region_id}")
+
+    def _page(self, document_id: str, page_number: int) -> tuple[Record, Record]:
+        """A document and the row of one of its pages. Raises NotFoundError."""
+        document = self._document(document_id)
+        pages = self._rows(_PAGE, document_id=document_id, page_number=page_number)
+        if not pages:
+            count = document["page_count"]
+            raise NotFoundError(
+                f"{document['file_name']} has no page {page_number} in the tables"
+                f" ({f'it has {count} pages' if count else 'it was not parsed'})"
+            )
+        return document, pages[0]
 
     def _document(self, document_id: str) -> Record:
         found = self._rows(_ONE_DOCUMENT, document_id=document_id)
@@ -222,9 +234,6 @@ class Results:
         if not stored or not path.resolve().is_relative_to(images.resolve()) or not path.is_file():
             raise NotFoundError(f"the image {stored or ''} is not in the data folder".strip())
         return path
-
-    def _errors(self, document_id: str) -> list[Record]:
-        return self._rows(_ERRORS, document_id=document_id, page_number=None)[:ERRORS_SHOWN]
 
     def _rows(self, sql: str, **parameters: object) -> list[Record]:
         rows: list[Record] = self._warehouse.query(sql, parameters).to_pylist()
