@@ -3,13 +3,14 @@
 Dagster loads ``defs`` from here where a benchmark is about processes and not about models.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
 from deepcompress_dagster.definitions import build_definitions
+from deepcompress_dagster.hosts.process import ProcessHost
 from deepcompress_dagster.models.catalog import Task
 from deepcompress_dagster.models.predictor import (
     CellGrid,
@@ -18,7 +19,6 @@ from deepcompress_dagster.models.predictor import (
     ReadText,
 )
 from deepcompress_dagster.orchestration.defs.resources import GpuResource
-from deepcompress_dagster.pipeline.parse import Parser
 from deepcompress_dagster.records import BBox, Label, TableCell, TextLine
 from deepcompress_dagster.settings import Settings, load_settings
 
@@ -83,14 +83,10 @@ class TinyModels:
 
 
 class TinyGpu(GpuResource):
-    """Hands out the parser with tiny models."""
+    """Has runs parsed in their own process, by tiny models."""
 
-    def parser(self, settings: Settings) -> Parser:
-        buffers = settings.data_dir / "tmp" / "pixels"
-        return Parser(settings, buffer_dir=buffers, models=TinyModels())
-
-    def model_loads(self) -> Mapping[str, int]:
-        return {}
+    def host(self, settings: Settings) -> ProcessHost:
+        return ProcessHost(settings, TinyModels())
 
 
 @dg.definitions

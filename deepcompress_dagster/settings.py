@@ -61,6 +61,14 @@ class OcrEffort(StrEnum):
     BEST = "best"
 
 
+class ParseOn(StrEnum):
+    """Where parsing runs; see hosts/."""
+
+    PROCESS = "process"
+    WARM = "warm"
+    RAY = "ray"
+
+
 class SettingsError(ValueError):
     """A setting is out of range or malformed; the message names the variable and its range."""
 
@@ -211,6 +219,14 @@ class Settings(BaseSettings):
     )
     allow_download: bool = Field(
         False, description="Let a run fetch a missing hub checkpoint instead of failing."
+    )
+
+    # Where parsing runs
+    parse_on: ParseOn = Field(
+        ParseOn.PROCESS,
+        description="process: in each run's own process. warm: in a process beside the runs that"
+        " keeps models loaded. ray: on a Ray cluster.",
+        json_schema_extra=_about(launchpad=True),
     )
 
     # Microbatches

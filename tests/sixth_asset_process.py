@@ -33,11 +33,8 @@ class NotingParser(FakeParser):
 
 
 class NotingGpu(GpuResource):
-    def parser(self, settings: Settings) -> Any:
+    def host(self, settings: Settings) -> Any:
         return NotingParser()
-
-    def model_loads(self) -> dict[str, int]:
-        return {}
 
 
 def stale(warehouse: Warehouse) -> dict[str, str]:

@@ -14,6 +14,7 @@ FLOORS = (
     {"records", "settings", "ports"},
     {"streaming", "pdf", "models", "warehouse", "passwords"},
     {"pipeline"},
+    {"hosts"},
     {"orchestration", "api", "overlay", "viewer", "mcp_server"}
     | {"cli", "definitions", "component", "__init__"},
 )

@@ -106,8 +106,7 @@ class PageFlow:
     def _stored_regions(self) -> list[Region] | None:
         if self._job.stored is None:
             return None
-        stored = self._job.stored(self._job.document.document_id, self._job.page_number)
-        return sorted(stored, key=lambda region: region.reading_order)
+        return sorted(self._job.stored, key=lambda region: region.reading_order)
 
     def _find_regions(self, view: PageView) -> Flow[list[Region]]:
         """What the layout model finds, corrected by the text layer, in reading order."""

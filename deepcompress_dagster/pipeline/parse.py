@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.pdf.client import PdfClient
@@ -37,8 +37,10 @@ from deepcompress_dagster.records import (
 from deepcompress_dagster.settings import Attachments, Settings
 from deepcompress_dagster.streaming import Flow, FlowTimings, Stream, StreamMetrics
 
-ParseEvent = DocumentOpened | PageResult | DocumentResult
-RegionLookup = Callable[[str, int], tuple[Region, ...]]
+ParseEvent: TypeAlias = DocumentOpened | PageResult | DocumentResult
+
+RegionLookup: TypeAlias = Callable[[str, int], tuple[Region, ...]]
+"""The committed regions of a page, by document and page number."""
 
 
 @dataclass(frozen=True)
@@ -135,10 +137,6 @@ class Parser:
             locates_lines=not plan.reads_text or self._models.locates_lines(),
         )
 
-    def attached_pdfs(self, task: DocumentTask, folder: Path) -> list[Path]:
-        """Write the PDFs in the document into ``folder``: their paths. Raises PdfError, OSError."""
-        return self._pdfs.extract_pdfs(task.path, folder, task.passwords)
-
     def _interrupt(self) -> None:
         """End the calls under way: what they would give is of no use any more."""
         self._interrupted.set()
@@ -160,11 +158,13 @@ class Parser:
                 if self._interrupted.is_set():
                     return
                 raise
-            jobs = _page_jobs(task, info, stored)
-            metrics.expect(len(jobs))
+            numbers = _page_numbers(task, info)
+            metrics.expect(len(numbers))
             parses = self._settings.attachments is Attachments.PARSE
-            yield _opened(task, info, len(jobs), parses_attachments=parses)
-            yield from jobs
+            yield _opened(task, info, len(numbers), parses_attachments=parses)
+            for number in numbers:
+                regions = stored(task.document_id, number) if stored else None
+                yield PageJob(task, info, number, regions)
 
     def _open(self, task: DocumentTask) -> DocumentInfo:
         limit = self._settings.max_pages
@@ -188,12 +188,11 @@ def _pass(item: _Opened) -> Generator[Any, Any, _Opened]:
     return item
 
 
-def _page_jobs(
-    task: DocumentTask, info: DocumentInfo, stored: RegionLookup | None
-) -> list[PageJob]:
+def _page_numbers(task: DocumentTask, info: DocumentInfo) -> list[int]:
+    """The pages that are to be done."""
     wanted = task.pages or range(1, info.page_count + 1)
     return [
-        PageJob(task, info, number, stored)
+        number
         for number in wanted
         if 1 <= number <= info.page_count and number not in task.finished_pages
     ]

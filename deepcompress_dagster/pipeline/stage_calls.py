@@ -4,7 +4,7 @@
 reference says, or None with the failure on record.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -37,7 +37,7 @@ class PageJob:
     document: DocumentTask
     info: DocumentInfo
     page_number: int
-    stored: Callable[[str, int], tuple[Region, ...]] | None = None
+    stored: tuple[Region, ...] | None = None
 
     @property
     def image_path(self) -> Path:

@@ -12,6 +12,7 @@ import dagster as dg
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from deepcompress_dagster.asset_graph import ASSETS
+from deepcompress_dagster.hosts.host import HostUsage
 from deepcompress_dagster.orchestration import ingest, run_records
 from deepcompress_dagster.orchestration.defs.resources import GpuResource
 from deepcompress_dagster.orchestration.execution.registration import register_documents
@@ -40,12 +41,17 @@ class FakeParser:
     open_parsers = 0
     before_page: Callable[[str, int], None] | None = None
 
-    def __enter__(self) -> "FakeParser":
+    def __init__(self) -> None:
         FakeParser.open_parsers += 1
-        return self
+        self._parsed_before = bool(FakeParser.log)
 
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         FakeParser.open_parsers -= 1
+
+    def usage(self) -> HostUsage:
+        """One load of one model in a process."""
+        first = FakeParser.log and not self._parsed_before
+        return HostUsage("here", {"fake": 1} if first else {}, {"fake": len(FakeParser.log)})
 
     def parse(
         self,
@@ -109,13 +115,10 @@ def page_result(
 
 
 class FakeGpu(GpuResource):
-    """Hands out the fake parser; counts one load of one model per process."""
+    """Has runs parsed by the fake parser."""
 
-    def parser(self, settings: Settings) -> Any:
+    def host(self, settings: Settings) -> Any:
         return FakeParser()
-
-    def model_loads(self) -> Mapping[str, int]:
-        return {"fake": 1} if FakeParser.log else {}
 
 
 def write_pdf(path: Path, **spec: Any) -> Path:

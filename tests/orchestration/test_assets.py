@@ -361,8 +361,7 @@ def test_a_run_that_is_abandoned_between_events_leaves_nothing_open(
         bench.warehouse,
         settings,
         Passwords(),
-        make_parser=FakeParser,
-        model_loads=dict,
+        open_host=FakeParser,
         announce=lambda *_: None,
         listen=lambda _: None,
     )

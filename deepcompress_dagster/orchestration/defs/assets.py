@@ -15,6 +15,7 @@ import dagster as dg
 from pydantic import Field
 
 from deepcompress_dagster.asset_graph import ASSETS, GRAPH
+from deepcompress_dagster.hosts.host import HostError
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.orchestration import checks, disk, run_records
 from deepcompress_dagster.orchestration.defs.resources import GpuResource, WarehouseResource
@@ -159,15 +160,14 @@ def _parse(
         warehouse,
         settings,
         passwords,
-        make_parser=partial(gpu.parser, settings),
-        model_loads=gpu.model_loads,
+        open_host=partial(gpu.host, settings),
         announce=_announcer(context, names),
         listen=progress_listener.get(),
         names=names,
     )
     try:
         yield from executor.run()
-    except (ModelError, WarehouseError, OSError, disk.NoRoomError) as error:
+    except (HostError, ModelError, WarehouseError, OSError, disk.NoRoomError) as error:
         if reason := disk.disk_reason(error):
             _note_interruption(context, run_records.BY_DISK)
             raise _stopped(error, reason) from None
@@ -215,11 +215,13 @@ def _check_outputs(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None
 
 def _summary(executor: RunExecutor) -> str:
     outcome = executor.outcome
-    loads = ", ".join(f"{name} {count}x" for name, count in executor.model_loads().items())
+    usage = executor.usage()
+    loads = ", ".join(f"{name} {count}x" for name, count in (usage.loads if usage else {}).items())
     return (
         f"documents: {len(outcome.committed)} committed, {len(outcome.reported)} committed before"
         f" and reported now, {len(outcome.unchanged)} unchanged, {len(outcome.failures)} failed;"
-        f" pages: {outcome.pages}; models loaded: {loads or 'none'}"
+        f" pages: {outcome.pages}; parsed on: {usage.place if usage else 'nothing to parse'};"
+        f" models loaded: {loads or 'none'}"
     )
 
 

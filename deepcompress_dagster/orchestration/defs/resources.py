@@ -1,9 +1,9 @@
-"""The two resources of a run: ``gpu``, which hands out the models, and ``warehouse``.
+"""The two resources of a run: ``gpu``, which says where and how to parse, and ``warehouse``.
 
 Both can be configured from the launchpad. What is set there holds for that run only.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from deepcompress_dagster.orchestration.run_records import await_dead_runs, hold
 from deepcompress_dagster.settings import Settings, launchpad_fields, load_settings
 
 if TYPE_CHECKING:
-    from deepcompress_dagster.pipeline.parse import Parser
+    from deepcompress_dagster.hosts.host import ParseHost
     from deepcompress_dagster.warehouse.warehouse import Warehouse
 
 
@@ -44,24 +44,11 @@ class GpuResource(_Form):  # type: ignore[misc]
         }
         return load_settings(**{**settings.model_dump(), **chosen})
 
-    def parser(self, settings: Settings) -> "Parser":
-        """A parser over the process-wide model cache; the caller closes it."""
-        from deepcompress_dagster.models.cache import model_cache
-        from deepcompress_dagster.pipeline.model_source import CatalogModels
-        from deepcompress_dagster.pipeline.parse import Parser
+    def host(self, settings: Settings) -> "ParseHost":
+        """Where ``settings`` have a run parsed; the caller closes it. Raises HostError."""
+        from deepcompress_dagster.hosts.choice import open_host
 
-        cache = model_cache()
-        cache.configure(
-            memory_fraction=settings.gpu_memory_fraction, lock_dir=settings.data_dir / "locks"
-        )
-        models = CatalogModels(settings, cache)
-        return Parser(settings, buffer_dir=settings.data_dir / "tmp" / "pixels", models=models)
-
-    def model_loads(self) -> Mapping[str, int]:
-        """How often each model was loaded since this process started."""
-        from deepcompress_dagster.models.cache import model_cache
-
-        return model_cache().stats().loads
+        return open_host(settings)
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -8,7 +8,7 @@ What is to be done is decided in planning.py, how a page is read in pipeline/.
 """
 
 import threading
-from collections import Counter, OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -27,6 +27,7 @@ from deepcompress_dagster.orchestration.naming import PLAIN, Naming
 from deepcompress_dagster.orchestration.partitions import batches
 from deepcompress_dagster.passwords import Passwords
 from deepcompress_dagster.pdf.errors import transient_error_types
+from deepcompress_dagster.pipeline.attachments import extract_attached_pdfs
 from deepcompress_dagster.pipeline.commit import Committer
 from deepcompress_dagster.records import (
     DocumentOpened,
@@ -39,7 +40,7 @@ from deepcompress_dagster.records import (
 from deepcompress_dagster.settings import Attachments, Settings
 
 if TYPE_CHECKING:
-    from deepcompress_dagster.pipeline.parse import Parser
+    from deepcompress_dagster.hosts.host import HostUsage, ParseHost
     from deepcompress_dagster.warehouse import AssetState, Warehouse
 
 ADMITTED_TOGETHER = 10
@@ -100,9 +101,8 @@ class StoredRegions:
 class RunExecutor:
     """Carries a run out. ``run`` yields Dagster's events; ``outcome`` says how it went.
 
-    ``make_parser`` is called once, when there is something to compute; ``model_loads`` counts the
-    loads of each model in this process. ``announce`` is told which assets of a document are about
-    to be computed, ``listen`` of progress.
+    ``open_host`` is called once, when there is something to compute. ``announce`` is told which
+    assets of a document are about to be computed, ``listen`` of progress.
     """
 
     def __init__(
@@ -112,8 +112,7 @@ class RunExecutor:
         warehouse: "Warehouse",
         settings: Settings,
         passwords: Passwords,
-        make_parser: Callable[[], "Parser"],
-        model_loads: Callable[[], Mapping[str, int]],
+        open_host: Callable[[], "ParseHost"],
         announce: Callable[[str, Collection[str]], None],
         listen: Callable[[RunProgress], None],
         names: Naming = PLAIN,
@@ -121,15 +120,12 @@ class RunExecutor:
         self._spec = spec
         self._instance = instance
         self._warehouse = warehouse
-        self._make_parser = make_parser
-        self._loads = model_loads
+        self._open_host = open_host
+        self._host: ParseHost | None = None
         self._settings = settings
         self._announce = announce
         self._listen = listen
-        self._loads_before = Counter(model_loads())
-        self._reporter = Reporter(
-            instance, warehouse, self.model_loads, settings.viewer_address, names
-        )
+        self._reporter = Reporter(instance, warehouse, self.usage, settings.viewer_address, names)
         self._names = names
         self._progress = RunProgress(documents=len(spec.document_ids))
         self._lost: dict[str, str] = {}
@@ -137,9 +133,9 @@ class RunExecutor:
         self._passwords = passwords
         self.outcome = DocumentOutcomes()
 
-    def model_loads(self) -> Mapping[str, int]:
-        """Models loaded since this run began, by name."""
-        return dict(Counter(self._loads()) - self._loads_before)
+    def usage(self) -> "HostUsage | None":
+        """Where this run is parsed, with loads and hits; None when nothing was to be computed."""
+        return None if self._host is None else self._host.usage()
 
     def run(self) -> Iterator[Event]:
         """Report what was committed before, compute the rest, commit it and report that.
@@ -158,9 +154,9 @@ class RunExecutor:
                     self._done_before(document_id, plan)
             if groups:
                 require_room(self._settings)
-                with self._make_parser() as parser:
+                with closing(self._open_host()) as self._host:
                     for assets, chosen in groups.items():
-                        yield from self._compute(parser, assets, chosen)
+                        yield from self._compute(self._host, assets, chosen)
             if self.outcome.failures:
                 yield from self._report_unchanged()
         finally:
@@ -209,7 +205,7 @@ class RunExecutor:
         self._tell(documents_done=1)
 
     def _compute(
-        self, parser: "Parser", assets: tuple[str, ...], chosen: Mapping[str, DocumentPlan]
+        self, host: "ParseHost", assets: tuple[str, ...], chosen: Mapping[str, DocumentPlan]
     ) -> Iterator[Event]:
         versions = {asset: self._spec.versions[asset] for asset in assets}
         committer = Committer(
@@ -222,7 +218,7 @@ class RunExecutor:
         regions = self._stored_regions(chosen)
         with (
             closing(committer),
-            closing(parser.parse(tasks, assets, regions)) as stream,
+            closing(host.parse(tasks, assets, regions)) as stream,
         ):
             for event in stream:
                 if isinstance(event, DocumentOpened):
@@ -236,7 +232,7 @@ class RunExecutor:
                     self._tell(pages_done=1)
                 else:
                     yield from self._finish(event, committer, versions)
-                    self._register_attachments(parser, event.document_id)
+                    self._register_attachments(event.document_id)
                     self._tell(documents_done=1)
         while self._lost:
             name, reason = self._lost.popitem()
@@ -295,7 +291,7 @@ class RunExecutor:
             [committed.states[asset] for asset in ASSETS if asset in committed.states]
         )
 
-    def _register_attachments(self, parser: "Parser", document_id: str) -> None:
+    def _register_attachments(self, document_id: str) -> None:
         """Make documents of the PDFs inside a document that was just committed, if asked to.
 
         Whoever asked for this run, or the sensor, has them parsed.
@@ -311,7 +307,8 @@ class RunExecutor:
             self._warehouse.image_dir(document_id),
             passwords=self._passwords.for_name(self._file_names[document_id]),
         )
-        paths = parser.attached_pdfs(task, self._warehouse.attachment_dir(document_id))
+        folder = self._warehouse.attachment_dir(document_id)
+        paths = extract_attached_pdfs(task, folder, self._settings)
         register_documents(self._instance, self._warehouse, paths, names=self._names)
 
     def _was_forgotten(self, document_id: str) -> None:

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from deepcompress_dagster.asset_graph import GRAPH, STAGE_ASSET
 from deepcompress_dagster.viewer import addresses
 
 if TYPE_CHECKING:
+    from deepcompress_dagster.hosts.host import HostUsage
     from deepcompress_dagster.warehouse.types import AssetState, DocumentSummary
 
 LONGEST_PREVIEW = 2000
@@ -84,12 +85,12 @@ def document_metadata(
     state: "AssetState",
     summary: "DocumentSummary",
     first_table: Sequence[Sequence[str]],
-    model_loads: Mapping[str, int] | None,
+    usage: "HostUsage | None",
     viewer: str = "",
 ) -> dict[str, dg.MetadataValue]:
     """What a materialization says of its document.
 
-    ``model_loads`` counts those of its run; ``viewer`` is the viewer's address, if there is one.
+    ``usage`` is that of its run; ``viewer`` is the viewer's address, if there is one.
     """
     seconds = {
         stage: round(value, 3)
@@ -106,8 +107,10 @@ def document_metadata(
         "seconds per page": dg.MetadataValue.float(round(sum(seconds.values()) / pages, 4)),
         "seconds by stage": dg.MetadataValue.json(seconds),
     }
-    if model_loads is not None:
-        shown["model loads"] = dg.MetadataValue.json(dict(model_loads))
+    if usage is not None:
+        shown["parsed on"] = dg.MetadataValue.text(usage.place)
+        shown["model loads"] = dg.MetadataValue.json(dict(usage.loads))
+        shown["model hits"] = dg.MetadataValue.json(dict(usage.hits))
     if state.asset == "text":
         shown["preview"] = dg.MetadataValue.md(boxed(summary.markdown[:LONGEST_PREVIEW]))
         if summary.mean_confidence is not None:

@@ -3,7 +3,7 @@
 What the events carry is put together in events.py and metadata.py.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
@@ -14,6 +14,7 @@ from deepcompress_dagster.orchestration.execution.metadata import LONGEST_PREVIE
 from deepcompress_dagster.orchestration.naming import PLAIN, Naming
 
 if TYPE_CHECKING:
+    from deepcompress_dagster.hosts.host import HostUsage
     from deepcompress_dagster.warehouse import AssetState, Warehouse
 
 Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
@@ -26,7 +27,7 @@ class Reporter:
         self,
         instance: dg.DagsterInstance,
         warehouse: "Warehouse",
-        model_loads: Callable[[], Mapping[str, int]] | None = None,
+        usage: Callable[[], "HostUsage | None"] = lambda: None,
         viewer: str = "",
         names: Naming = PLAIN,
     ) -> None:
@@ -35,7 +36,7 @@ class Reporter:
         self._viewer = viewer
         self._names = names
         self._warehouse = warehouse
-        self._model_loads = model_loads
+        self._usage = usage
 
     def report(self, states: Sequence["AssetState"]) -> Iterator[Event]:
         """Events about one document's committed ``states``, which come upstream first.
@@ -46,7 +47,7 @@ class Reporter:
         document_id = states[0].document_id
         quality = self._warehouse.quality(document_id)
         summary = self._warehouse.summary(document_id, markdown_characters=LONGEST_PREVIEW)
-        loads = self._model_loads() if self._model_loads else None
+        usage = self._usage()
         records: dict[str, dg.EventLogRecord | None] = {}
 
         def newest(asset: str) -> dg.EventLogRecord | None:
@@ -56,7 +57,7 @@ class Reporter:
 
         for state in states:
             inputs = {parent: newest(parent) for parent in events.upstream(state.asset)}
-            metadata = document_metadata(state, summary, quality.first_table, loads, self._viewer)
+            metadata = document_metadata(state, summary, quality.first_table, usage, self._viewer)
             yield events.materialization(state, inputs, metadata, self._names)
             records.pop(state.asset, None)
         for verdict in checks.judge(quality, frozenset(state.asset for state in states)):

@@ -1,0 +1,13 @@
+"""Which host the settings choose. A host is imported when it is chosen: Ray takes a second."""
+
+from deepcompress_dagster.hosts.host import HostError, ParseHost
+from deepcompress_dagster.settings import ParseOn, Settings
+
+
+def open_host(settings: Settings) -> ParseHost:
+    """The host of one run. Raises HostError where it is not to be had."""
+    if settings.parse_on is ParseOn.PROCESS:
+        from deepcompress_dagster.hosts.process import ProcessHost
+
+        return ProcessHost(settings)
+    raise HostError(f"DEEPCOMPRESS_PARSE_ON={settings.parse_on} is not to be had here")

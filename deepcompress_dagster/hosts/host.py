@@ -1,0 +1,71 @@
+"""The seam: what an asset asks for, wherever it is carried out.
+
+Tasks, settings and events are frozen records that pickle. A host lets the PDFs be read and the
+images be written where the tasks say, whatever it does in between; pixels of pages stay inside.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from deepcompress_dagster.models.cache import CacheStats
+from deepcompress_dagster.pipeline.parse import ParseEvent, RegionLookup
+from deepcompress_dagster.records import DocumentTask
+
+
+class HostError(RuntimeError):
+    """The place where parsing should run cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class HostUsage:
+    """Where a run was parsed, and how often its host loaded and reused each model meanwhile.
+
+    Runs that share a host share what it does for them: a load counts for all that were there.
+    """
+
+    place: str = ""
+    """In words, with the process ids that a person would look for."""
+    loads: Mapping[str, int] = field(default_factory=dict)
+    hits: Mapping[str, int] = field(default_factory=dict)
+
+
+class ParseHost(Protocol):
+    """A place where parsing runs, for the length of one run. The caller closes it."""
+
+    def parse(
+        self,
+        tasks: Iterable[DocumentTask],
+        selection: Collection[str],
+        regions: RegionLookup | None = None,
+    ) -> Generator[ParseEvent, None, None]:
+        """Parse documents and yield what is finished, as soon as it is.
+
+        For each task a DocumentOpened, its PageResults in any order, and a DocumentResult; pages
+        of different documents interleave. ``tasks`` are taken one by one, shortly before they are
+        opened, on another thread; so is ``regions`` called, which looks up the committed regions
+        of a page and is needed when the selection leaves out ``layouts``.
+
+        Closing the generator ends the work on its tasks, wherever it is done. A page that was
+        yielded is never yielded again. Raises HostError, what ``Parser.parse`` raises, and what
+        ``tasks`` and ``regions`` raise.
+        """
+        ...
+
+    def usage(self) -> HostUsage:
+        """Where this run is parsed, and its loads and hits so far; after ``close`` as well."""
+        ...
+
+    def close(self) -> None:
+        """Leave nothing running that was started for this run alone."""
+        ...
+
+
+def counted(place: str, before: CacheStats, now: CacheStats) -> HostUsage:
+    """What a model cache did between two readings."""
+    return HostUsage(
+        place,
+        dict(Counter(now.loads) - Counter(before.loads)),
+        dict(Counter(now.hits) - Counter(before.hits)),
+    )
