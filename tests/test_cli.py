@@ -158,7 +158,7 @@ def test_chosen_pages_only_are_parsed(tmp_path, samples):
 def test_a_bad_call_is_one_line_that_says_what_to_do(shell, arguments, hint):
     done = shell(*arguments)
     assert done.returncode == 2
-    assert hint in done.stderr.replace("\n", " ")
+    assert hint in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -172,14 +172,14 @@ def test_a_setting_out_of_range_is_refused_with_the_range(shell):
 def test_missing_weights_are_named_with_the_command_that_gets_them(shell, samples):
     done = shell("process", samples / "mill-report.pdf", models_dir=shell.folder / "none")
     assert done.returncode != 0
-    assert "deepcompress models pull" in (done.stdout + done.stderr).replace("\n", " ")
+    assert "deepcompress models pull" in done.stdout + done.stderr
 
 
 def test_a_query_without_a_warehouse_is_an_error_and_creates_nothing(tmp_path):
     shell = Shell(tmp_path)
     done = shell("query", "SELECT count(*) FROM documents")
     assert done.returncode == 2
-    said = done.stderr.replace("\n", " ")
+    said = done.stderr
     assert "no warehouse" in said
     assert "DEEPCOMPRESS_DATA_DIR" in said
     assert list(tmp_path.iterdir()) == []
