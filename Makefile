@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 DUCKDB_CLIENTS := 1.2.2 1.3.2 1.4.4 1.5.5
 CLIENTS := $(VENV)/duckdb-clients
 
-.PHONY: demo up test lint scan format types validate docs models clients clean
+.PHONY: demo up test lint scan format types validate docs wheel models clients clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +40,9 @@ $(CLIENTS)/%: | $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/hadolint examples/deploy/Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec examples/deploy/compose.yaml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 # Looks for secrets in the tree; checksums of weights are no secrets.
 scan: $(STAMP)
@@ -59,6 +62,10 @@ validate: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# The package as its users get it: built, installed and run outside of the checkout.
+wheel: models
+	VENV=$(VENV) PYTHON=$(PYTHON) .ci/wheel
 
 clean:
 	rm -rf $(VENV) site demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
