@@ -161,8 +161,15 @@ def _word_owner(bbox: BBox, boxes: Sequence[BBox], ruled: Sequence[tuple[int, BB
 
 def _owner(bbox: BBox, boxes: Sequence[BBox]) -> int | None:
     """The box that covers most of ``bbox``, the smaller on a tie; None below REGION_SHARE."""
+    x0, y0, x1, y1 = bbox
+    # A page has dozens of boxes, a line meets one or two; coverage is dear to ask of all of them.
+    met = [
+        index
+        for index, box in enumerate(boxes)
+        if box[0] < x1 and box[2] > x0 and box[1] < y1 and box[3] > y0
+    ]
     best = max(
-        range(len(boxes)),
+        met,
         key=lambda index: (round(bbox.coverage(boxes[index]), 2), -boxes[index].area),
         default=None,
     )
