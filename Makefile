@@ -34,8 +34,11 @@ test: models clients
 
 clients: $(DUCKDB_CLIENTS:%=$(CLIENTS)/%)
 
+# The one version that DuckLake's extension comes packaged for.
+$(CLIENTS)/1.5.5: EXTENSIONS := duckdb-extension-ducklake==1.5.5
+
 $(CLIENTS)/%: | $(STAMP)
-	$(BIN)/python -m pip install --quiet --no-deps --target $@ duckdb==$*
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ duckdb==$* $(EXTENSIONS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepcompress_dagster.asset_graph import ASSETS
+from deepcompress_dagster.export.forms import TABLES, ExportError, Form
 from deepcompress_dagster.records import DocumentStatus
 from deepcompress_dagster.warehouse.types import Format
 
@@ -216,6 +217,52 @@ def query(
         warehouse = _warehouse(_settings())
         _require_warehouse(warehouse)
         warehouse.export(sql, form, target)
+
+
+@app.command()
+def export(
+    documents: Annotated[
+        list[str] | None, typer.Argument(help="Documents by id; none means all current ones.")
+    ] = None,
+    to: Annotated[
+        str, typer.Option(help="Folder, or s3://BUCKET/PREFIX, gs://..., az://...")
+    ] = "export",
+    form: Annotated[Form, typer.Option("--format", help="Form of the files.")] = Form.PARQUET,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(help="Table or view to export; may be repeated. Default: the main ones."),
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Only documents processed at or after (UTC).")
+    ] = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only what the target has not as it is now.")
+    ] = False,
+) -> None:
+    """Write documents as files: Parquet, CSV, JSON lines, Markdown or Docling's JSON.
+
+    Documents that the target has and that were forgotten or replaced are removed there.
+    """
+    with _clear_errors():
+        from deepcompress_dagster.export import export as exporting
+
+        warehouse = _warehouse(_settings())
+        _require_warehouse(warehouse)
+        request = exporting.Request(
+            form=form,
+            tables=tuple(table or TABLES),
+            documents=tuple(documents or ()),
+            since=since,
+            only_changed=changed,
+        )
+        try:
+            done = exporting.export(warehouse, to, request)
+        except ExportError as error:
+            raise UsageError(str(error)) from error
+        typer.echo(
+            f"{to}: {done.written} documents written ({done.files} files, {done.bytes} bytes),"
+            f" {done.unchanged} as they were, {done.removed} removed"
+        )
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from deepcompress_dagster.orchestration.defs import exports
 from deepcompress_dagster.orchestration.defs.assets import parse_documents_asset, source_pdfs
 from deepcompress_dagster.orchestration.defs.jobs import parse_documents_job
 from deepcompress_dagster.orchestration.defs.resources import GpuResource, WarehouseResource
@@ -58,10 +59,11 @@ def build_definitions(
     }
     with _without_notices():
         job = parse_documents_job(names)
+        beside = exports.parts(chosen, names) if chosen.exports else exports.NO_PARTS
         return dg.Definitions(
-            assets=[source_pdfs(names), parse_documents_asset(chosen, names)],
-            jobs=[job],
-            sensors=[new_pdfs(chosen, job, names)],
+            assets=[source_pdfs(names), parse_documents_asset(chosen, names), *beside.assets],
+            jobs=[job, *beside.jobs],
+            sensors=[new_pdfs(chosen, job, names), *beside.sensors],
             resources={keys[name]: resource for name, resource in resources.items()},
             executor=executor,
         )

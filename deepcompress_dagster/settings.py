@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from deepcompress_dagster import object_store
+
 
 class Profile(StrEnum):
     """Which set of models serves the four tasks; see models/catalog.py."""
@@ -75,6 +77,13 @@ class SettingsError(ValueError):
 
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
+
+
+def _place(text: str) -> str:
+    """A folder as an absolute path, an address of an object store as it is."""
+    if not text or object_store.is_address(text):
+        return object_store.check_address(text) if text else text
+    return str(_absolute(Path(text)))
 
 
 def _device(value: str) -> str:
@@ -414,6 +423,13 @@ class Settings(BaseSettings):
         "",
         description="Address under which browsers reach the viewer, for links in Dagster's UI;"
         " empty: the port above on this machine.",
+    )
+
+    # Results
+    exports: Annotated[str, AfterValidator(_place)] = Field(
+        "",
+        description="Folder or address (s3://, gs://, az://) that the asset `exports` keeps as"
+        " Parquet files of all documents; empty: there is no such asset.",
     )
 
     # Ingestion

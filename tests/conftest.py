@@ -2,13 +2,14 @@
 
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deepcompress_dagster.settings import Settings
+from tests.s3_server import S3Server, running_s3
 
 Draw = Callable[[Any], None]
 NewPdf = Callable[..., Path]
@@ -26,6 +27,21 @@ def samples() -> Path:
 def settings(tmp_path: Path) -> Settings:
     """Settings of a fresh data folder, whatever the environment says; the models' folder stays."""
     return Settings(_env_file=None, data_dir=tmp_path / "data", inbox=tmp_path / "inbox")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """A server of S3's protocol for the whole session; ``s3`` leads a test to it."""
+    with running_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The server, with an environment that leads there."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
 
 
 def text_page(page: Any) -> None:

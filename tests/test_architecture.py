@@ -10,10 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "deepcompress_dagster"
 NAME = PACKAGE.name
 FLOORS = (
-    {"asset_graph", "file_lock", "page_ranges", "unicode_text"},
+    {"asset_graph", "file_lock", "object_store", "page_ranges", "unicode_text"},
     {"records", "settings", "ports"},
     {"streaming", "pdf", "models", "warehouse", "passwords"},
-    {"pipeline"},
+    {"pipeline", "export"},
     {"hosts"},
     {"orchestration", "api", "overlay", "viewer", "mcp_server"}
     | {"cli", "definitions", "component", "__init__"},
@@ -33,6 +33,7 @@ HOME = {
     "transformers": ("models",),
     "onnx": ("models",),
     "onnxruntime": ("models",),
+    "obstore": ("object_store",),
     "pymupdf": ("pdf.worker",),
     f"{NAME}.pdf.worker": ("pdf.worker",),
 }

@@ -121,7 +121,7 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """A reader who has processed the sample of the first page."""
+    """A reader who has processed the sample of the first page, and exported what came of it."""
     with pytest.MonkeyPatch.context() as patch:
         reader = Reader(tmp_path_factory.mktemp("reader"))
         patch.chdir(reader.folder)
@@ -129,6 +129,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         patch.setenv("DEEPCOMPRESS_INBOX", str(reader.folder / "inbox"))
         done = reader.run("deepcompress", "process", "samples/orchard-tables.pdf")
         assert done.exit_code == 0, done.output
+        assert reader.run("deepcompress", "export", "--to", "export").exit_code == 0
         yield reader
 
 

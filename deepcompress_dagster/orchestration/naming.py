@@ -14,6 +14,9 @@ from deepcompress_dagster.asset_graph import ASSETS
 SOURCE_ASSET = "source_pdfs"
 """The asset that stands for the registered PDFs."""
 
+EXPORTS_ASSET = "exports"
+"""The asset that keeps a folder of Parquet files in step, where the settings name one."""
+
 
 @dataclass(frozen=True)
 class Naming:
@@ -54,6 +57,14 @@ class Naming:
     @property
     def sensor(self) -> str:
         return self._name("new_pdfs")
+
+    @property
+    def exports_job(self) -> str:
+        return self._name("exports_job")
+
+    @property
+    def exports_sensor(self) -> str:
+        return self._name("exports_in_step")
 
     def _name(self, plain: str) -> str:
         return "__".join([*self.key_prefix, plain])

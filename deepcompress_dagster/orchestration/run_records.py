@@ -19,8 +19,9 @@ from typing import Any
 import dagster as dg
 
 from deepcompress_dagster import file_lock
+from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.file_lock import LockHeldError, is_held
-from deepcompress_dagster.orchestration.naming import PLAIN, Naming
+from deepcompress_dagster.orchestration.naming import EXPORTS_ASSET, PLAIN, Naming
 
 ASSET_JOB_NAME = "__ASSET_JOB"
 """The job that Dagster makes for assets materialised from its UI."""
@@ -111,24 +112,34 @@ def _records(
     statuses: Sequence[dg.DagsterRunStatus],
     names: Naming,
     limit: int | None = None,
+    *,
+    assets: tuple[str, ...] = ASSETS,
     **bounds: Any,
 ) -> list[dg.RunRecord]:
+    own = {names.job, names.exports_job} if EXPORTS_ASSET in assets else {names.job}
     return [
         record
-        for job_name in (names.job, ASSET_JOB_NAME)
+        for job_name in (*own, ASSET_JOB_NAME)
         for record in instance.get_run_records(
             dg.RunsFilter(job_name=job_name, statuses=list(statuses), **bounds), limit=limit
         )
-        if job_name == names.job or _is_ours(record.dagster_run, names)
+        if job_name in own or _is_of(record.dagster_run, names.asset_keys(assets))
     ]
 
 
-def _is_ours(run: dg.DagsterRun, names: Naming) -> bool:
-    """Whether a run of Dagster's own job for assets is of assets of this pipeline.
+def _is_of(run: dg.DagsterRun, keys: Sequence[dg.AssetKey]) -> bool:
+    """Whether a run of Dagster's own job for assets is of some of these.
 
     In somebody's project other assets are materialised by the same job.
     """
-    return run.asset_selection is None or not run.asset_selection.isdisjoint(names.asset_keys())
+    return run.asset_selection is None or not run.asset_selection.isdisjoint(keys)
+
+
+def export_runs(
+    instance: dg.DagsterInstance, names: Naming = PLAIN, *, limit: int
+) -> list[dg.RunRecord]:
+    """The newest runs that the sensor on exports asked for, with the newest first."""
+    return list(instance.get_run_records(dg.RunsFilter(job_name=names.exports_job), limit=limit))
 
 
 def documents_in(
@@ -184,6 +195,11 @@ def badly_ended(
     return _records(instance, BADLY_ENDED, names, limit=HISTORY, updated_after=since)
 
 
+def seconds_since(record: dg.RunRecord) -> float:
+    """How long ago a run last changed."""
+    return time.time() - record.update_timestamp.timestamp()
+
+
 # Locks
 
 
@@ -229,7 +245,7 @@ def reap_dead_runs(
     for run in dead:
         instance.report_run_failed(
             run,
-            "The process of this run is gone: nobody holds its lock. Finished pages are kept; the"
+            "The process of this run is gone: nobody holds its lock. What it finished is kept; the"
             " documents that it did not complete are taken up again.",
         )
     _free_slots(instance)
@@ -248,7 +264,12 @@ def dead_runs(
     """Runs that Dagster takes for running and whose process is gone."""
     return [
         record.dagster_run
-        for record in _records(instance, (dg.DagsterRunStatus.STARTING, *_RUNNING), names)
+        for record in _records(
+            instance,
+            (dg.DagsterRunStatus.STARTING, *_RUNNING),
+            names,
+            assets=(*ASSETS, EXPORTS_ASSET),
+        )
         if _is_dead(record, _lock_of(record.dagster_run, data_dir, names), grace_s, start_grace_s)
     ]
 

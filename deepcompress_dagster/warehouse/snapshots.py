@@ -176,6 +176,12 @@ class Snapshots:
         return last.at if last else None
 
     @property
+    def generation(self) -> int | None:
+        """The number of the newest snapshot; it grows with each that says something new."""
+        last = self._read()
+        return last.generation if last else None
+
+    @property
     def is_current(self) -> bool:
         """Whether the newest snapshot holds everything that is committed."""
         last = self._read()

@@ -93,6 +93,11 @@ class Warehouse:
         return self._snapshots.link
 
     @property
+    def generation(self) -> int | None:
+        """The number of the newest snapshot, None without one; it grows when there is news."""
+        return self._snapshots.generation
+
+    @property
     def exists(self) -> bool:
         """Whether anything was ever written here; most methods make the file where it is not."""
         return self._database.path.exists()
@@ -442,8 +447,19 @@ class Warehouse:
 
         Raises QueryError.
         """
-        with self.reader() as conn, _user_errors():
-            return _relation(conn, sql, parameters).to_arrow_table()
+        with self.snapshot() as ask:
+            return ask(sql, parameters)
+
+    @contextmanager
+    def snapshot(self) -> "Iterator[Callable[[str, Parameters], pa.Table]]":
+        """What asks queries, as ``query``, of one and the same snapshot while the block runs."""
+        with self.reader() as conn:
+
+            def ask(sql: str, parameters: Parameters = ()) -> "pa.Table":
+                with _user_errors():
+                    return _relation(conn, sql, parameters).to_arrow_table()
+
+            yield ask
 
     def search(
         self,
