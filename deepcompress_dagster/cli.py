@@ -72,6 +72,12 @@ def up(
         int | None,
         typer.Option(help="Port of the viewer; 0: none. Default: the settings'.", min=0, max=65535),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port of the metrics; 0: none. Default: the settings'.", min=0, max=65535
+        ),
+    ] = None,
     log_file: Annotated[
         Path | None, typer.Option(help="Write Dagster's log here instead of the terminal.")
     ] = None,
@@ -80,8 +86,8 @@ def up(
     with _clear_errors():
         from deepcompress_dagster.orchestration import server
 
-        chosen = {} if viewer_port is None else {"viewer_port": viewer_port}
-        settings = _settings(**chosen)
+        ports = {"viewer_port": viewer_port, "metrics_port": metrics_port}
+        settings = _settings(**{name: at for name, at in ports.items() if at is not None})
         try:
             status = server.serve(settings, host=host, port=port, log_file=log_file)
         except server.ServeError as error:
@@ -99,6 +105,18 @@ def view(
         from deepcompress_dagster.viewer import server
 
         server.serve(_settings(), host=host, port=port)
+
+
+@app.command()
+def metrics(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 9464,
+) -> None:
+    """Serve the metrics of the data folder to Prometheus, at /metrics. Ctrl-C stops it."""
+    with _clear_errors():
+        from deepcompress_dagster import metrics_server
+
+        metrics_server.serve(_settings(), host=host, port=port)
 
 
 @app.command()

@@ -432,6 +432,14 @@ class Settings(BaseSettings):
         " Parquet files of all documents; empty: there is no such asset.",
     )
 
+    # Metrics
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of the metrics that `deepcompress up` serves to Prometheus; 0: none.",
+    )
+
     # Ingestion
     sensor_interval_s: int = Field(
         15,

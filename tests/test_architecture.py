@@ -15,11 +15,12 @@ FLOORS = (
     {"streaming", "pdf", "models", "warehouse", "passwords"},
     {"pipeline", "export"},
     {"hosts"},
-    {"orchestration", "api", "overlay", "viewer", "mcp_server"}
+    {"orchestration", "api", "overlay", "viewer", "mcp_server", "metrics_server"}
     | {"cli", "definitions", "component", "__init__"},
 )
 RINGS = (
-    {"naming", "partitions", "checks", "companions", "inbox", "disk", "run_records", "run_store"},
+    {"naming", "partitions", "checks", "companions", "inbox", "disk", "run_records", "run_store"}
+    | {"run_metrics"},
     {"execution"},
     {"defs"},
     {"ingest", "forgetting", "doctor", "server"},

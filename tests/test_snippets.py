@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = ("python", "sql", "console", "yaml")
 SHOWN = ("text", "ini", "nginx")
-ENDLESS = ("up", "view")
+ENDLESS = ("up", "view", "metrics")
 """Commands that serve until they are stopped: their options are looked at, no more."""
 
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -12,6 +12,7 @@ from typing import Protocol
 from deepcompress_dagster.models.cache import CacheStats
 from deepcompress_dagster.pipeline.parse import ParseEvent, RegionLookup
 from deepcompress_dagster.records import DocumentTask
+from deepcompress_dagster.streaming import StageMetrics
 
 
 class HostError(RuntimeError):
@@ -29,6 +30,8 @@ class HostUsage:
     """In words, with the process ids that a person would look for."""
     loads: Mapping[str, int] = field(default_factory=dict)
     hits: Mapping[str, int] = field(default_factory=dict)
+    stages: tuple[StageMetrics, ...] = ()
+    """What each stage has done, and how many items wait in front of it now."""
 
 
 class ParseHost(Protocol):
@@ -62,10 +65,13 @@ class ParseHost(Protocol):
         ...
 
 
-def counted(place: str, before: CacheStats, now: CacheStats) -> HostUsage:
-    """What a model cache did between two readings."""
+def counted(
+    place: str, before: CacheStats, now: CacheStats, stages: tuple[StageMetrics, ...] = ()
+) -> HostUsage:
+    """What a model cache did between two readings, and ``stages`` meanwhile."""
     return HostUsage(
         place,
         dict(Counter(now.loads) - Counter(before.loads)),
         dict(Counter(now.hits) - Counter(before.hits)),
+        stages,
     )

@@ -39,7 +39,8 @@ class ProcessHost:
 
     def usage(self) -> HostUsage:
         """Loads and hits of this process since the host was made."""
-        return counted(f"the run's own process {os.getpid()}", self._before, self._cache.stats())
+        place = f"the run's own process {os.getpid()}"
+        return counted(place, self._before, self._cache.stats(), self._parser.stages())
 
     def close(self) -> None:
         """End the worker processes; loaded models stay with this process."""

@@ -85,6 +85,7 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
         "DEEPCOMPRESS_INBOX": str(settings.inbox),
         "DEEPCOMPRESS_DATA_DIR": str(settings.data_dir),
         "DEEPCOMPRESS_MODELS_DIR": str(settings.models_dir),
+        "DEEPCOMPRESS_METRICS_PORT": str(settings.metrics_port),
         "DEEPCOMPRESS_VIEWER_PORT": str(settings.viewer_port),
     }
     command = [sys.executable, "-m", "dagster", "dev", "-m", DEFINITIONS]
@@ -118,18 +119,18 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
 
 def _companions(settings: Settings, host: str) -> list[Companion]:
     """What runs beside Dagster under these settings. Raises PortTakenError."""
-    port = settings.viewer_port
-    if not port:
-        return []
-    require_free(host, port, "--viewer-port")
-    return [
-        Companion(
-            "viewer",
-            "deepcompress_dagster.viewer",
-            (host, str(port)),
-            says=f"Results are at http://{host}:{port}",
-        )
-    ]
+    known = (
+        ("viewer", "viewer", settings.viewer_port, "Results are at http://{}:{}"),
+        ("metrics", "metrics_server", settings.metrics_port, "Metrics are at http://{}:{}/metrics"),
+    )
+    chosen = []
+    for name, module, port, says in known:
+        if port:
+            require_free(host, port, f"--{name}-port")
+            place = (host, str(port))
+            module = f"deepcompress_dagster.{module}"
+            chosen.append(Companion(name, module, place, says.format(*place)))
+    return chosen
 
 
 def _watch(

@@ -35,7 +35,14 @@ from deepcompress_dagster.records import (
     Region,
 )
 from deepcompress_dagster.settings import Attachments, Settings
-from deepcompress_dagster.streaming import Flow, FlowTimings, Stream, StreamMetrics
+from deepcompress_dagster.streaming import (
+    Flow,
+    FlowTimings,
+    StageMetrics,
+    Stream,
+    StreamMetrics,
+    total,
+)
 
 ParseEvent: TypeAlias = DocumentOpened | PageResult | DocumentResult
 
@@ -74,7 +81,8 @@ class Parser:
             buffer_dir=buffer_dir,
         )
         self._interrupted = threading.Event()
-        self.metrics = StreamMetrics()
+        self._metrics = StreamMetrics()
+        self._earlier: tuple[StageMetrics, ...] = ()
 
     def __enter__(self) -> "Parser":
         return self
@@ -117,7 +125,7 @@ class Parser:
             metrics=lambda: stream.metrics,
         )
         stream = Stream(runs.stages(), budget=self._batching.budget, interrupt=self._interrupt)
-        self.metrics = stream.metrics
+        self._earlier, self._metrics = self.stages(), stream.metrics
         stored = regions if plan.stored_regions else None
 
         def flow(item: _Opened | PageJob, timings: FlowTimings) -> Flow[Any]:
@@ -128,6 +136,10 @@ class Parser:
         results = stream.run(self._items(tasks, stored, stream.metrics), flow, self._size)
         with closing(results):
             yield from _accounted(results)
+
+    def stages(self) -> tuple[StageMetrics, ...]:
+        """What each stage has done in all calls of ``parse`` so far, and what waits for it."""
+        return tuple(total([*self._earlier, *self._metrics.stages.values()]).values())
 
     def _options(self, plan: Plan) -> PageOptions:
         return PageOptions(

@@ -5,7 +5,7 @@ written, ``microbatch`` what a stage and a batch are, ``stream`` runs them, ``me
 """
 
 from deepcompress_dagster.streaming.flow import Call, CallTiming, Flow, FlowTimings, ItemFailed
-from deepcompress_dagster.streaming.metrics import StageMetrics, StreamMetrics
+from deepcompress_dagster.streaming.metrics import StageMetrics, StreamMetrics, total
 from deepcompress_dagster.streaming.microbatch import BatchSizer, Stage
 from deepcompress_dagster.streaming.stream import StageHung, Stream, StreamCancelled
 
@@ -22,4 +22,5 @@ __all__ = [
     "Stream",
     "StreamCancelled",
     "StreamMetrics",
+    "total",
 ]

@@ -24,7 +24,8 @@ class StageMetrics:
     ``items`` counts the items it is through with, failed ones included, and ``batches`` the batches
     they were taken in. ``busy_s`` is the time spent on batches, retries included, ``waiting_s`` the
     time spent waiting for one; both add up over the stage's workers. ``peak_bytes`` is the most
-    device memory in use at the end of a batch or during it, 0 where nobody measured it.
+    device memory in use at the end of a batch or during it, 0 where nobody measured it. ``queued``
+    is how many items wait in front of the stage now.
     """
 
     name: str
@@ -34,6 +35,7 @@ class StageMetrics:
     busy_s: float = 0.0
     waiting_s: float = 0.0
     peak_bytes: int = 0
+    queued: int = 0
 
     @property
     def mean_fill(self) -> float:
@@ -48,14 +50,12 @@ class StageMetrics:
     def plus(
         self, items: int = 0, batches: int = 0, busy_s: float = 0.0, waiting_s: float = 0.0
     ) -> "StageMetrics":
-        return StageMetrics(
-            self.name,
-            self.unit,
-            self.items + items,
-            self.batches + batches,
-            self.busy_s + busy_s,
-            self.waiting_s + waiting_s,
-            self.peak_bytes,
+        return replace(
+            self,
+            items=self.items + items,
+            batches=self.batches + batches,
+            busy_s=self.busy_s + busy_s,
+            waiting_s=self.waiting_s + waiting_s,
         )
 
     def since(self, earlier: "StageMetrics") -> "StageMetrics":
@@ -71,6 +71,19 @@ class StageMetrics:
 
     def _memory(self) -> str:
         return f", peak {self.peak_bytes / 2**30:.2f} GiB" if self.peak_bytes else ""
+
+
+def total(readings: Iterable[StageMetrics]) -> dict[str, StageMetrics]:
+    """What stages of the same name have done together, by name; of peaks the highest."""
+    found: dict[str, StageMetrics] = {}
+    for one in readings:
+        known = found.get(one.name, StageMetrics(one.name, one.unit))
+        found[one.name] = replace(
+            known.plus(one.items, one.batches, one.busy_s, one.waiting_s),
+            peak_bytes=max(known.peak_bytes, one.peak_bytes),
+            queued=known.queued + one.queued,
+        )
+    return found
 
 
 class StreamMetrics:
@@ -111,6 +124,11 @@ class StreamMetrics:
         """Count what a stage has done."""
         with self._lock:
             self._stages[stage] = self._stages[stage].plus(items, batches, busy_s, waiting_s)
+
+    def note_queue(self, stage: str, queued: int) -> None:
+        """Remember how many items wait in front of a stage."""
+        with self._lock:
+            self._stages[stage] = replace(self._stages[stage], queued=queued)
 
     def note_peak(self, stage: str, peak_bytes: int) -> None:
         """Remember device memory that was in use in a batch, if it is the most so far."""

@@ -230,6 +230,8 @@ class _Run(Generic[T]):
         with ExitStack() as stack:
             for flow_run in self._flow_runs:
                 stack.callback(flow_run.flow.close)
+        for name in self._states:
+            self._metrics.note_queue(name, 0)
         self._metrics.log_run()
 
     def _join_worker(self, thread: threading.Thread) -> None:
@@ -329,6 +331,7 @@ class _Run(Generic[T]):
                 if batch := state.queue.take(now, may_grow=self._may_grow(state)):
                     if state.queue:
                         state.wake.notify()
+                    self._metrics.note_queue(state.stage.name, len(state.queue))
                     self._metrics.add(state.stage.name, waiting_s=now - began)
                     return batch
                 state.wake.wait(state.queue.seconds_left(now))
@@ -393,7 +396,9 @@ class _Run(Generic[T]):
             flow_run.level = 1 + max(call.stage_index for call in pending)
             self._levels[flow_run.level] += 1
             for call in pending:
-                self._states[call.stage].queue.add(call)
+                queue = self._states[call.stage].queue
+                queue.add(call)
+                self._metrics.note_queue(call.stage, len(queue))
             self._notify()
 
     def _pending_call(self, flow_run: FlowRun, call: Call) -> PendingCall:

@@ -102,6 +102,11 @@ class Warehouse:
         """Whether anything was ever written here; most methods make the file where it is not."""
         return self._database.path.exists()
 
+    @property
+    def published_at(self) -> float | None:
+        """When the newest snapshot was published, in seconds since 1970; None before the first."""
+        return self._snapshots.published_at
+
     def health(self) -> Health:
         """The state of the file and of the newest snapshot. Nothing is published."""
         with self._database.read() as conn:

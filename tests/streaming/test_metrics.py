@@ -16,7 +16,7 @@ from deepcompress_dagster.streaming import (
     StreamMetrics,
 )
 from deepcompress_dagster.streaming import metrics as metrics_module
-from deepcompress_dagster.streaming.metrics import StageMetrics
+from deepcompress_dagster.streaming.metrics import StageMetrics, total
 from tests.streaming.helpers import one, one_call
 
 
@@ -140,3 +140,32 @@ def test_the_eta_follows_the_rate_of_this_run(monkeypatch: pytest.MonkeyPatch) -
     assert metrics._progress() == ", 100/400"
     metrics.finished += 50
     assert metrics._progress() == ", 150/400, ETA 50 s"
+
+
+def test_what_waits_in_front_of_a_stage_can_be_seen_and_nothing_does_at_the_end() -> None:
+    seen: list[int] = []
+
+    def work(items: list[int]) -> list[int]:
+        seen.append(stream.metrics.stages["a"].queued)
+        return items
+
+    def flow(item: int, _trace: FlowTimings) -> Generator[Any, Any, Any]:
+        yield [Call("a", item)] * 6
+
+    stream = Stream([Stage[int, int]("a", work, sizer=BatchSizer(2), linger_s=30)], budget=100)
+    list(stream.run(range(1), flow, one))
+    assert seen == [4, 2, 0]
+    broken = stream.run(range(50), flow, one)
+    next(broken)
+    broken.close()
+    assert stream.metrics.stages["a"].queued == 0
+
+
+def test_readings_of_a_stage_add_up_over_streams() -> None:
+    first = StageMetrics("a", "pages", items=3, batches=1, busy_s=0.5, peak_bytes=7, queued=1)
+    second = StageMetrics("a", "pages", items=1, batches=1, waiting_s=2.0, peak_bytes=5, queued=4)
+    other = StageMetrics("b", "crops", items=9)
+    assert list(total([first, other, second]).values()) == [
+        StageMetrics("a", "pages", 4, 2, 0.5, 2.0, 7, 5),
+        other,
+    ]

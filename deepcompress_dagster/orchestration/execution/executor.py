@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from deepcompress_dagster.asset_graph import ASSETS, OPEN, STAGE_ASSET
+from deepcompress_dagster.orchestration import run_metrics
 from deepcompress_dagster.orchestration.disk import require_room
 from deepcompress_dagster.orchestration.execution import events, planning
 from deepcompress_dagster.orchestration.execution.planning import DocumentPlan, RunSpec
@@ -25,6 +26,7 @@ from deepcompress_dagster.orchestration.execution.registration import register_d
 from deepcompress_dagster.orchestration.execution.reporting import Event, Reporter
 from deepcompress_dagster.orchestration.naming import PLAIN, Naming
 from deepcompress_dagster.orchestration.partitions import batches
+from deepcompress_dagster.orchestration.run_metrics import RunMetrics
 from deepcompress_dagster.passwords import Passwords
 from deepcompress_dagster.pdf.errors import transient_error_types
 from deepcompress_dagster.pipeline.attachments import extract_attached_pdfs
@@ -154,13 +156,36 @@ class RunExecutor:
                     self._done_before(document_id, plan)
             if groups:
                 require_room(self._settings)
-                with closing(self._open_host()) as self._host:
+                with (
+                    closing(self._open_host()) as self._host,
+                    run_metrics.published(self._warehouse.data_dir, self._metrics),
+                ):
                     for assets, chosen in groups.items():
                         yield from self._compute(self._host, assets, chosen)
             if self.outcome.failures:
                 yield from self._report_unchanged()
         finally:
             self._warehouse.publish(force=True)
+
+    def _metrics(self) -> RunMetrics:
+        """What this run has done so far, for whoever watches it."""
+        usage, progress, outcome = self.usage(), self._progress, self.outcome
+        assert usage is not None
+        return RunMetrics(
+            self._spec.run_id,
+            progress.documents,
+            {
+                "committed": len(outcome.committed),
+                "reported": len(outcome.reported),
+                "unchanged": len(outcome.unchanged),
+                "failed": len(outcome.failures),
+            },
+            progress.pages,
+            progress.pages_done,
+            usage.stages,
+            usage.loads,
+            usage.hits,
+        )
 
     def _plans(self) -> Iterator[tuple[str, DocumentPlan]]:
         ids = self._spec.document_ids
