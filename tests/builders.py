@@ -1,7 +1,9 @@
 """Pages as the pipeline would give them, made up and always the same: what every test may use."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+from deepcompress_dagster.pdf.worker.mupdf import pymupdf
 from deepcompress_dagster.records import (
     BBox,
     Figure,
@@ -132,3 +134,12 @@ def page_of(
         ),
         timings=tuple(StageTiming(number, stage, 0.5, 1, "cpu") for stage in STAGE_NAMES),
     )
+
+
+def numbered_pdf(path: Path, pages: int) -> Path:
+    """A PDF whose pages say which they are."""
+    document = pymupdf.open()
+    for number in range(1, pages + 1):
+        document.new_page().insert_text((72, 72), f"This is page {number} of {path.stem}.")
+    document.save(path)
+    return path

@@ -198,6 +198,10 @@ class PdfClient:
         written: list[Path] = self._call(path.name, "extract_pdfs", path, passwords, folder)
         return written
 
+    def forget_losses(self, path: Path) -> None:
+        """Count the time that a document may lose from here: it is tried anew."""
+        self._lost_s.pop(path, None)
+
     def interrupt(self) -> None:
         """End the calls under way and take no more: both raise PoolClosed."""
         self._pool.interrupt()

@@ -186,10 +186,10 @@ def test_leaving_early_ends_calls_that_would_take_long(settings, samples, tmp_pa
     with Parser(patient, buffer_dir=settings.data_dir / "pixels") as parser:
         with closing(parser.parse(tasks)) as stream:
             assert isinstance(next(stream), DocumentOpened)
-            while not parser._pdfs.buffers_in_use:
+            while not parser._context.pdfs.buffers_in_use:
                 time.sleep(0.01)
-        assert parser._pdfs.pids == ()
-        assert parser._pdfs.buffers_in_use == 0
+        assert parser._context.pdfs.pids == ()
+        assert parser._context.pdfs.buffers_in_use == 0
         with pytest.raises(RuntimeError, match="closed"):
             list(parser.parse(tasks))
 
