@@ -96,6 +96,15 @@ def up(
 
 
 @app.command()
+def warm() -> None:
+    """Keep models loaded for the runs of this data folder, as `up` does. Ctrl-C stops it."""
+    with _clear_errors():
+        from deepcompress_dagster.hosts.warm.server import WarmProcess
+
+        WarmProcess(_settings()).serve()
+
+
+@app.command()
 def view(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 3001,
@@ -362,6 +371,7 @@ def status() -> None:
             "documents  " + ", ".join(f"{counts[state]} {state}" for state in DocumentStatus)
         )
         _tell_of_runs(settings, warehouse)
+        _tell_of_warm_process(settings)
         _listing(
             "failures",
             [
@@ -609,6 +619,23 @@ def _tell_of_runs(settings: "Settings", warehouse: "Warehouse") -> None:
             ]
     typer.echo(f"runs       {runs} queued or running, {busy} documents")
     _listing("cancelled", [f"{name}: deepcompress retry takes it up" for name in waiting])
+
+
+def _tell_of_warm_process(settings: "Settings") -> None:
+    """The process in which runs parse, if one lives."""
+    from deepcompress_dagster.file_lock import is_held
+    from deepcompress_dagster.hosts.warm import place
+
+    if is_held(place.lock_path(settings.data_dir)):
+        from deepcompress_dagster.hosts.host import HostError
+        from deepcompress_dagster.hosts.warm import client
+
+        try:
+            found = client.status(settings.data_dir)
+        except HostError as error:
+            typer.echo(f"warm       {error}")
+        else:
+            typer.echo(f"warm       {client.in_words(found) if found else 'ended just now'}")
 
 
 def _report(outcome: "RunOutcome", warehouse: "Warehouse", ids: Sequence[str]) -> None:

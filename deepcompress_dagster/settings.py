@@ -237,6 +237,13 @@ class Settings(BaseSettings):
         " keeps models loaded. ray: on a Ray cluster.",
         json_schema_extra=_about(launchpad=True),
     )
+    warm_idle_s: float = Field(
+        900.0,
+        ge=1,
+        le=604_800,
+        description="Time after which a warm process that no run uses gives its models back.",
+        json_schema_extra=_about("s"),
+    )
 
     # Microbatches
     layout_batch_size: BatchSize = Field(

@@ -10,4 +10,8 @@ def open_host(settings: Settings) -> ParseHost:
         from deepcompress_dagster.hosts.process import ProcessHost
 
         return ProcessHost(settings)
+    if settings.parse_on is ParseOn.WARM:
+        from deepcompress_dagster.hosts.warm.client import WarmHost
+
+        return WarmHost(settings)
     raise HostError(f"DEEPCOMPRESS_PARSE_ON={settings.parse_on} is not to be had here")

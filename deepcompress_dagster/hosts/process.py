@@ -5,7 +5,9 @@ from collections.abc import Collection, Generator, Iterable
 from pathlib import Path
 
 from deepcompress_dagster.hosts.host import HostUsage, counted
+from deepcompress_dagster.hosts.warm.client import ask_to_rest
 from deepcompress_dagster.models.cache import model_cache
+from deepcompress_dagster.models.device import CPU
 from deepcompress_dagster.pipeline.model_source import CatalogModels, Models
 from deepcompress_dagster.pipeline.parse import ParseEvent, Parser, RegionLookup
 from deepcompress_dagster.records import DocumentTask
@@ -17,6 +19,9 @@ class ProcessHost:
 
     def __init__(self, settings: Settings, models: Models | None = None) -> None:
         """Without ``models`` they are those that the settings choose."""
+        self._models = models or CatalogModels(settings)
+        if self._models.device != CPU:
+            ask_to_rest(settings.data_dir)
         self._cache = model_cache()
         self._cache.configure(
             memory_fraction=settings.gpu_memory_fraction, lock_dir=settings.data_dir / "locks"
@@ -25,7 +30,7 @@ class ProcessHost:
         self._parser = Parser(
             settings,
             buffer_dir=pixel_folder(settings),
-            models=models or CatalogModels(settings, self._cache),
+            models=self._models,
         )
 
     def parse(

@@ -14,6 +14,9 @@ from typing import IO
 
 from deepcompress_dagster.orchestration.inbox import Backoff
 
+LONG_LIFE_S = 600.0
+"""What lived for so long and dies is started again at once, as if for the first time."""
+
 STOP_TIMEOUT_S = 5.0
 """Time to end after SIGTERM, before it is killed."""
 
@@ -41,6 +44,7 @@ class Companions:
         self._environment = dict(environment)
         self._log = log
         self._running: dict[Companion, subprocess.Popen[bytes]] = {}
+        self._started_at: dict[Companion, float] = {}
         self._backoff = Backoff()
 
     def start(self) -> None:
@@ -53,7 +57,11 @@ class Companions:
     def tend(self) -> None:
         """Start again what has died, once its wait is over; to be called every now and then."""
         for companion, process in self._running.items():
-            if process.poll() is not None and self._backoff.ready(companion.name):
+            if process.poll() is None:
+                continue
+            if time.monotonic() - self._started_at[companion] > LONG_LIFE_S:
+                self._backoff.succeeded(companion.name)
+            if self._backoff.ready(companion.name):
                 wait = self._backoff.failed(companion.name)
                 print(
                     f"the {companion.name} ended with status {process.returncode}; starting it"
@@ -75,6 +83,7 @@ class Companions:
         self._running = {}
 
     def _spawn(self, companion: Companion) -> "subprocess.Popen[bytes]":
+        self._started_at[companion] = time.monotonic()
         command = [sys.executable, "-m", companion.module, *companion.arguments]
         return subprocess.Popen(  # noqa: S603
             command,

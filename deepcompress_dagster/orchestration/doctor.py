@@ -18,10 +18,12 @@ import dagster as dg
 import psutil
 
 from deepcompress_dagster.file_lock import is_held
+from deepcompress_dagster.hosts.host import HostError
+from deepcompress_dagster.hosts.warm import client as warm
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.orchestration import disk, run_records
 from deepcompress_dagster.records import DocumentStatus
-from deepcompress_dagster.settings import Settings, SettingsError
+from deepcompress_dagster.settings import ParseOn, Settings, SettingsError
 from deepcompress_dagster.warehouse import Warehouse, WarehouseError
 
 PACKAGES = ("deepcompress-dagster", "dagster", "duckdb", "pymupdf", "torch", "transformers")
@@ -57,7 +59,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     for look in _LOOKS:
         try:
             yield from look(settings)
-        except (ModelError, SettingsError, WarehouseError, OSError) as error:
+        except (HostError, ModelError, SettingsError, WarehouseError, OSError) as error:
             yield Finding(look.__name__.strip("_"), "cannot be looked at", str(error))
 
 
@@ -149,6 +151,14 @@ def _pid(path: Path) -> str:
     return path.read_text(errors="replace").strip() or "unknown"
 
 
+def _warm_process(settings: Settings) -> Iterator[Finding]:
+    found = warm.status(settings.data_dir)
+    if found is not None:
+        yield Finding("warm process", warm.in_words(found))
+    elif settings.parse_on is ParseOn.WARM:
+        yield Finding("warm process", "none", warm.START_IT)
+
+
 def _runs(settings: Settings) -> Iterator[Finding]:
     home = settings.data_dir / "dagster"
     if not (home / "dagster.yaml").exists():
@@ -212,6 +222,7 @@ _LOOKS: tuple[Look, ...] = (
     _passwords,
     _folders,
     _locks,
+    _warm_process,
     _runs,
     _warehouse,
 )

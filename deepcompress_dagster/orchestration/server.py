@@ -24,7 +24,7 @@ import psutil
 from deepcompress_dagster.orchestration import ingest, run_records
 from deepcompress_dagster.orchestration.companions import Companion, Companions
 from deepcompress_dagster.ports import require_free
-from deepcompress_dagster.settings import Settings
+from deepcompress_dagster.settings import ParseOn, Settings
 
 TEMPLATE = Path(__file__).with_name("dagster.yaml")
 DEFINITIONS = "deepcompress_dagster.definitions"
@@ -72,11 +72,13 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
     """Run UI, daemon and code server until SIGINT or SIGTERM; returns the exit status.
 
     When one of them dies all are started again, up to ``MOST_RESTARTS`` times in an hour. The
-    viewer runs beside them. Raises PortTakenError when a port is taken, ServeError when the UI
-    does not come up, or they die more often.
+    viewer runs beside them, and the warm process unless the settings have runs parse elsewhere.
+    Raises PortTakenError when a port is taken, ServeError when the UI does not come up, or they
+    die more often.
     """
     require_free(host, port, "--port")
-    companions = _companions(settings, host)
+    parse_on = settings.parse_on if "parse_on" in settings.model_fields_set else ParseOn.WARM
+    companions = [*_warm(parse_on), *_web(settings, host)]
     settings.inbox.mkdir(parents=True, exist_ok=True)
     environment = {
         **os.environ,
@@ -87,6 +89,7 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
         "DEEPCOMPRESS_MODELS_DIR": str(settings.models_dir),
         "DEEPCOMPRESS_METRICS_PORT": str(settings.metrics_port),
         "DEEPCOMPRESS_VIEWER_PORT": str(settings.viewer_port),
+        "DEEPCOMPRESS_PARSE_ON": parse_on.value,
     }
     command = [sys.executable, "-m", "dagster", "dev", "-m", DEFINITIONS]
     command += ["--host", host, "--port", str(port)]
@@ -117,8 +120,16 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
         return 0
 
 
-def _companions(settings: Settings, host: str) -> list[Companion]:
-    """What runs beside Dagster under these settings. Raises PortTakenError."""
+def _warm(parse_on: ParseOn) -> list[Companion]:
+    """The process in which runs parse, where that is not their own."""
+    if parse_on is not ParseOn.WARM:
+        return []
+    module = "deepcompress_dagster.hosts.warm"
+    return [Companion("warm process", module, ("--while-parent-lives",))]
+
+
+def _web(settings: Settings, host: str) -> list[Companion]:
+    """The viewer and the metrics, if they have ports. Raises PortTakenError."""
     known = (
         ("viewer", "viewer", settings.viewer_port, "Results are at http://{}:{}"),
         ("metrics", "metrics_server", settings.metrics_port, "Metrics are at http://{}:{}/metrics"),

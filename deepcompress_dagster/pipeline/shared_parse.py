@@ -154,6 +154,11 @@ class SharedParser:
             return len(self._calls)
 
     @property
+    def end(self) -> BaseException | None:
+        """Why it takes no further call; None while it does."""
+        return self._end
+
+    @property
     def has_ended(self) -> bool:
         """Whether it takes no further call."""
         return self._end is not None

@@ -30,13 +30,14 @@ from deepcompress_dagster.orchestration.execution.reporting import Event
 from deepcompress_dagster.orchestration.naming import PLAIN, SOURCE_ASSET, Naming
 from deepcompress_dagster.passwords import load_passwords
 from deepcompress_dagster.pipeline import stages
-from deepcompress_dagster.settings import Settings, SettingsError
+from deepcompress_dagster.settings import ParseOn, Settings, SettingsError
 from deepcompress_dagster.warehouse import WarehouseBusyError, WarehouseError
 
 if TYPE_CHECKING:
     from deepcompress_dagster.warehouse import Warehouse
 
 POOL = "gpu"
+"""Limited to one op at a time, where each loads models of its own. Elsewhere runs share them."""
 
 FAILED_DOCUMENTS = "failed documents"
 """Metadata of a failed run: its failed documents with the reasons."""
@@ -117,7 +118,7 @@ def parse_documents_asset(settings: Settings, names: Naming = PLAIN) -> dg.Asset
         partitions_def=names.partitions_def,
         required_resource_keys={names.gpu, names.warehouse},
         can_subset=True,
-        pool=POOL,
+        pool=POOL if settings.parse_on is ParseOn.PROCESS else None,
         backfill_policy=dg.BackfillPolicy.multi_run(settings.documents_per_run),
     )
     def parse_documents(
