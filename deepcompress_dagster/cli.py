@@ -627,7 +627,7 @@ def _tell_of_warm_process(settings: "Settings") -> None:
     from deepcompress_dagster.hosts.warm import place
 
     if is_held(place.lock_path(settings.data_dir)):
-        from deepcompress_dagster.hosts.host import HostError
+        from deepcompress_dagster.hosts.errors import HostError
         from deepcompress_dagster.hosts.warm import client
 
         try:

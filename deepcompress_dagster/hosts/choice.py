@@ -1,6 +1,7 @@
 """Which host the settings choose. A host is imported when it is chosen: Ray takes a second."""
 
-from deepcompress_dagster.hosts.host import HostError, ParseHost
+from deepcompress_dagster.hosts.errors import HostError
+from deepcompress_dagster.hosts.host import ParseHost
 from deepcompress_dagster.settings import ParseOn, Settings
 
 

@@ -15,10 +15,6 @@ from deepcompress_dagster.records import DocumentTask
 from deepcompress_dagster.streaming import StageMetrics
 
 
-class HostError(RuntimeError):
-    """The place where parsing should run cannot be used; the message says why and what to do."""
-
-
 @dataclass(frozen=True)
 class HostUsage:
     """Where a run was parsed, and how often its host loaded and reused each model meanwhile.

@@ -18,7 +18,7 @@ import dagster as dg
 import psutil
 
 from deepcompress_dagster.file_lock import is_held
-from deepcompress_dagster.hosts.host import HostError
+from deepcompress_dagster.hosts.errors import HostError
 from deepcompress_dagster.hosts.warm import client as warm
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.orchestration import disk, run_records

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import deepcompress_dagster
-from deepcompress_dagster.hosts.host import HostError
+from deepcompress_dagster.hosts.errors import HostError
 from deepcompress_dagster.hosts.process import ProcessHost
 from deepcompress_dagster.hosts.warm import client, place
 from deepcompress_dagster.hosts.warm.client import WarmHost

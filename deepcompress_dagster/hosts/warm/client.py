@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deepcompress_dagster.file_lock import is_held
-from deepcompress_dagster.hosts.host import HostError, HostUsage
+from deepcompress_dagster.hosts.errors import HostError
+from deepcompress_dagster.hosts.host import HostUsage
 from deepcompress_dagster.hosts.warm import place
 from deepcompress_dagster.hosts.warm.messages import (
     Answer,

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, answer_challenge, deliver_cha
 from pathlib import Path
 
 import deepcompress_dagster
-from deepcompress_dagster.hosts.host import HostError
+from deepcompress_dagster.hosts.errors import HostError
 
 LONGEST_ADDRESS = 100
 """Bytes of a socket's path; Linux takes 107, macOS 103."""

@@ -10,7 +10,8 @@ from contextlib import closing, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from deepcompress_dagster.hosts.host import HostError, counted
+from deepcompress_dagster.hosts.errors import HostError
+from deepcompress_dagster.hosts.host import counted
 from deepcompress_dagster.hosts.warm.messages import (
     Answer,
     Begin,

@@ -15,7 +15,7 @@ import dagster as dg
 from pydantic import Field
 
 from deepcompress_dagster.asset_graph import ASSETS, GRAPH
-from deepcompress_dagster.hosts.host import HostError
+from deepcompress_dagster.hosts.errors import HostError
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.orchestration import checks, disk, run_records
 from deepcompress_dagster.orchestration.defs.resources import GpuResource, WarehouseResource
