@@ -19,7 +19,8 @@ from deepcompress_dagster.streaming import StageMetrics
 class HostUsage:
     """Where a run was parsed, and how often its host loaded and reused each model meanwhile.
 
-    Runs that share a host share what it does for them: a load counts for all that were there.
+    Of what a host does for several runs at once each part counts for one of them, so that the sum
+    over runs is what was done.
     """
 
     place: str = ""

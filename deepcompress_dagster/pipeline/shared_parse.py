@@ -31,6 +31,7 @@ from deepcompress_dagster.streaming import (
     FlowTimings,
     ItemFailed,
     Source,
+    StageMetrics,
     StreamCancelled,
     Turns,
 )
@@ -142,6 +143,7 @@ class SharedParser:
         self.turns: Turns[tuple[SharedCall, Item]] = Turns()
         self._stream = self.context.stream()
         self._lock = threading.Lock()
+        self._told = self._stream.metrics.stages
         self._calls: set[SharedCall] = set()
         self._end: BaseException | None = None
         self._thread = threading.Thread(target=self._dispatch, name="shared-parse", daemon=True)
@@ -162,6 +164,14 @@ class SharedParser:
     def has_ended(self) -> bool:
         """Whether it takes no further call."""
         return self._end is not None
+
+    def stages_since_asked(self) -> tuple[StageMetrics, ...]:
+        """What each stage has done since this was last asked, and what waits for it now."""
+        with self._lock:
+            now = self._stream.metrics.stages
+            since = tuple(now[name].since(told) for name, told in self._told.items())
+            self._told = now
+        return since
 
     def begin(
         self,

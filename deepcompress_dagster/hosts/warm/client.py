@@ -8,7 +8,6 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -85,8 +84,7 @@ class WarmHost:
         self._settings = settings
         self._wait_s = wait_s
         self._pid = 0
-        self._used_before = Used({}, {})
-        self._used = Used({}, {})
+        self._used_before = self._used = Used()
 
     def parse(
         self,
@@ -116,10 +114,10 @@ class WarmHost:
                 return
 
     def usage(self) -> HostUsage:
-        """Loads and hits of the warm process while this run was there."""
-        used = _sum(self._used_before, self._used)
+        """What the warm process did since this run came that no other run has counted."""
+        used = self._used_before.plus(self._used)
         where = f"the warm process {self._pid}" if self._pid else "the warm process"
-        return HostUsage(where, used.loads, used.hits)
+        return HostUsage(where, used.loads, used.hits, used.stages)
 
     def close(self) -> None:
         """Nothing is left: a connection lives as long as the stream that it serves."""
@@ -129,7 +127,7 @@ class WarmHost:
     ) -> Iterator[ParseEvent]:
         """The rest of the work, with one warm process. Raises _Lost when that is gone."""
         connection, self._pid = _admitted(self._settings.data_dir, self._wait_s)
-        self._used_before, self._used = _sum(self._used_before, self._used), Used({}, {})
+        self._used_before, self._used = self._used_before.plus(self._used), Used()
         work.begin_again()
         talk = _Talk(connection, work, regions)
         try:
@@ -142,11 +140,6 @@ class WarmHost:
                     self._used = message
         finally:
             talk.close()
-
-
-def _sum(one: Used, other: Used) -> Used:
-    loads, hits = Counter(one.loads) + Counter(other.loads), Counter(one.hits) + Counter(other.hits)
-    return Used(dict(loads), dict(hits))
 
 
 class _Work:

@@ -5,14 +5,16 @@ come the records below, pickled. The warm process asks, the run answers, one que
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from multiprocessing.connection import Connection
 from typing import Any
 
 from deepcompress_dagster.pipeline.parse import ParseEvent
 from deepcompress_dagster.settings import Settings
+from deepcompress_dagster.streaming import StageMetrics, total
 
 MOST_HELLO_BYTES = 65536
 
@@ -130,10 +132,20 @@ class Happened:
 
 @dataclass(frozen=True)
 class Used:
-    """Loads and hits of models since the run came."""
+    """Loads and hits of models, and what stages did, since the run came."""
 
-    loads: Mapping[str, int]
-    hits: Mapping[str, int]
+    loads: Mapping[str, int] = field(default_factory=dict)
+    hits: Mapping[str, int] = field(default_factory=dict)
+    stages: tuple[StageMetrics, ...] = ()
+
+    def plus(self, later: "Used") -> "Used":
+        """Both together; what waits is what waits later."""
+        before = [replace(stage, queued=0) for stage in self.stages]
+        return Used(
+            dict(Counter(self.loads) + Counter(later.loads)),
+            dict(Counter(self.hits) + Counter(later.hits)),
+            tuple(total([*before, *later.stages]).values()),
+        )
 
 
 @dataclass(frozen=True)

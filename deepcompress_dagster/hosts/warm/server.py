@@ -32,7 +32,7 @@ from deepcompress_dagster.hosts.warm.messages import (
     receive_words,
     send_words,
 )
-from deepcompress_dagster.hosts.warm.session import Session, portable
+from deepcompress_dagster.hosts.warm.session import Account, Session, portable
 from deepcompress_dagster.models import catalog
 from deepcompress_dagster.models.cache import model_cache
 from deepcompress_dagster.models.catalog import ModelSpec, Task
@@ -74,6 +74,7 @@ class WarmProcess:
         self._lock = threading.Lock()
         self._parsers: dict[Settings, SharedParser] = {}
         self._sessions: set[Session] = set()
+        self._account = Account()
         self._runs_before = 0
         self._pages = 0
         self._began = self._used_at = time.monotonic()
@@ -188,17 +189,19 @@ class WarmProcess:
         return Reply(Verdict.WELCOME, os.getpid())
 
     def _serve_run(self, connection: Connection, begin: Begin) -> None:
-        session = Session(connection, begin, self._notice)
+        try:
+            parser = self._parser_for(begin.settings)
+        except Exception as error:
+            connection.send(Ended(portable(error)))
+            return
+        session = Session(connection, begin, parser, self._account, self._notice)
         with self._lock:
             self._sessions.add(session)
         try:
-            parser = self._parser_for(begin.settings)
-            session.run(parser)
+            session.run()
+        finally:
             if isinstance(parser.end, StageHung):
                 self._must_start_afresh("a model hangs in a call")
-        except Exception as error:
-            connection.send(Ended(portable(error)))
-        finally:
             with self._lock:
                 self._sessions.discard(session)
                 self._runs_before += 1

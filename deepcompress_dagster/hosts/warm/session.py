@@ -4,6 +4,7 @@ import logging
 import pickle
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -34,6 +35,25 @@ MOST_LOG_LINES = 200
 """Lines that wait for the next event of a run; older ones are dropped."""
 
 
+USED_S = 1.0
+"""How often a run is told what models and stages have done for it."""
+
+
+class Account:
+    """What models and stages do for all runs; each part of it is told to one of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._told = model_cache().stats()
+
+    def claim(self, parser: SharedParser) -> Used:
+        """What was done since anybody last asked."""
+        with self._lock:
+            before, self._told = self._told, model_cache().stats()
+            usage = counted("", before, self._told)
+            return Used(usage.loads, usage.hits, parser.stages_since_asked())
+
+
 class _HungUp(Exception):
     """The run is gone."""
 
@@ -42,7 +62,12 @@ class Session:
     """Serves one run over its connection; ``run`` returns when there is no more to do."""
 
     def __init__(
-        self, connection: Connection, begin: Begin, notice: Callable[[ParseEvent], None]
+        self,
+        connection: Connection,
+        begin: Begin,
+        parser: SharedParser,
+        account: Account,
+        notice: Callable[[ParseEvent], None],
     ) -> None:
         """``notice`` is told of every event that goes to the run."""
         self._connection = connection
@@ -51,17 +76,20 @@ class Session:
         self._sending = threading.Lock()
         self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         self._log_lines: deque[Logged] = deque(maxlen=MOST_LOG_LINES)
-        self._before = model_cache().stats()
+        self._parser = parser
+        self._account = account
+        self._used = Used()
+        self._used_at = time.monotonic()
         self._call: SharedCall | None = None
         self._is_gone = threading.Event()
 
-    def run(self, parser: SharedParser) -> None:
+    def run(self) -> None:
         """Parse what the run asks for. Nothing is raised: the run is told."""
         threading.Thread(target=self._listen, name="warm-session", daemon=True).start()
         error: Exception | None = None
         try:
             regions = self._regions if self._begin.has_regions else None
-            self._call = parser.begin(self._tasks(), self._begin.selection, regions)
+            self._call = self._parser.begin(self._tasks(), self._begin.selection, regions)
             if self._is_gone.is_set():
                 self._call.cancel()
             with closing(self._call.events()) as events:
@@ -73,8 +101,10 @@ class Session:
             if self._is_gone.is_set():
                 return
             error = problem
+        finally:
+            self._count()
         with suppress(OSError):
-            self._send(self._used())
+            self._send(self._used)
             self._send(Ended(error and portable(error)))
 
     def note(self, line: Logged) -> None:
@@ -84,14 +114,15 @@ class Session:
     def _tell(self, event: ParseEvent) -> None:
         while self._log_lines:
             self._send(self._log_lines.popleft())
-        if isinstance(event, DocumentResult):
-            self._send(self._used())
+        if isinstance(event, DocumentResult) or time.monotonic() - self._used_at > USED_S:
+            self._count()
+            self._send(self._used)
         self._notice(event)
         self._send(Happened(event))
 
-    def _used(self) -> Used:
-        usage = counted("", self._before, model_cache().stats())
-        return Used(usage.loads, usage.hits)
+    def _count(self) -> None:
+        self._used = self._used.plus(self._account.claim(self._parser))
+        self._used_at = time.monotonic()
 
     def _send(self, message: object) -> None:
         with self._sending:
