@@ -49,7 +49,7 @@ DESCRIBED = (
         "One row per page: its size, rotation and resolution, and whether it carries text,"
         " and what lies over it: form fields, annotations, links.",
         stages=(OPEN, RENDER),
-        revision=3,
+        revision=4,
     ),
     Asset(
         "layouts",
@@ -58,7 +58,7 @@ DESCRIBED = (
         stages=(ORIENTATION, LAYOUT),
         upstream=("pages",),
         models=("orientation", "layout"),
-        revision=7,
+        revision=8,
     ),
     Asset(
         "text",
@@ -67,7 +67,7 @@ DESCRIBED = (
         stages=(TEXT, DOCUMENT_PASS),
         upstream=("layouts",),
         models=("orientation", "text"),
-        revision=10,
+        revision=11,
     ),
     Asset(
         "tables",
@@ -75,7 +75,7 @@ DESCRIBED = (
         stages=(RULED_TABLES, TABLES),
         upstream=("layouts",),
         models=("orientation", "text", "table"),
-        revision=10,
+        revision=11,
     ),
     Asset(
         "figures",
@@ -84,7 +84,7 @@ DESCRIBED = (
         stages=(FIGURES,),
         upstream=("layouts",),
         models=("orientation", "text", "figure"),
-        revision=8,
+        revision=9,
     ),
 )
 """Upstream first."""

@@ -46,17 +46,39 @@ READABLE_SCRIPTS = ("LATIN", "DIGIT", "CJK", "HIRAGANA", "KATAKANA")
 
 READABLE_SHARE = 0.8
 
+LOOKALIKES = ("LATIN", "CYRILLIC", "GREEK")
+"""Scripts with letters that look alike; a word is written in one of them."""
+
+MIXED_SHARE = 0.2
+"""Share of words that mix such scripts from which a layer was read in the wrong language; of text
+that was typed it is below .01."""
+
 
 def without_contradicted_layer(page: PageContext) -> Flow[PageContext]:
     """The page, without the lines of an invisible layer that a sample of them contradicts."""
     view = page.view
     if view.content.hidden_text_share < HIDDEN_SHARE:
         return page
+    if mixes_scripts(view.lines):
+        return replace(page, view=replace(view, lines=()))
     lines = sample(view.lines)
     crops = [view.crop(line.bbox).pixels for line in lines]
     outputs = yield from page.calls.ask_all(TEXT, crops)
     read = [None if output is None else output.value for output in outputs]
     return replace(page, view=replace(view, lines=())) if is_contradicted(lines, read) else page
+
+
+def mixes_scripts(lines: Sequence[PageLine]) -> bool:
+    """Whether a good part of the words mix scripts, as a Latin page read as a Russian one does."""
+    words = [word.text for line in lines for word in line.words if len(word.text) > 2]
+    mixed = sum(len({_lookalike(c) for c in text} - {""}) > 1 for text in words)
+    return len(words) >= MIN_CERTAIN and mixed >= MIXED_SHARE * len(words)
+
+
+@lru_cache(maxsize=4096)
+def _lookalike(character: str) -> str:
+    script = unicodedata.name(character, "").split(" ")[0]
+    return script if script in LOOKALIKES else ""
 
 
 def sample(lines: Sequence[PageLine]) -> list[PageLine]:

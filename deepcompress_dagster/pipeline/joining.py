@@ -20,11 +20,23 @@ SET_APART = 0.35
 WIDE = 2.0
 """Font sizes between two single CJK characters up to which they are spaced letters of one word."""
 
+OPEN_PREFIXES = frozenset({"re", "pre", "co", "anti", "semi", "micro", "de"})
+"""Prefixes that keep their hyphen before the vowel that they end in ("re-elected")."""
+
 COMPOUNDING = frozenset({"self", "well", "ex", "half", "quasi", "all", "non", "semi", "ill"})
 """First parts that compounds keep their hyphen after, where the document does not say otherwise."""
 
 SUSPENDED = frozenset({"und", "oder", "bis", "sowie", "and", "or", "et", "ou"})
 """Words after which a hyphen stands for what follows ("Vor- und Nachteile")."""
+
+_ADDRESS = re.compile(r"(?:\S*://|www\.|doi:|10\.\d{4,}/)\S+$|\S+@\S+$", re.IGNORECASE)
+"""A web address, a DOI or a mail address at the end of a line."""
+
+_BREAKS = "?&=#%~_"
+"""Signs of an address that neither end one nor begin a word."""
+
+_SIGN = re.compile(r"[/?&=#%~_@\d]|[.-](?=\w)")
+"""What a piece of an address holds and a word does not."""
 
 _LAST_PART = re.compile(r"[^\W\d_]+(?:[-\u2010'’][^\W\d_]+)*$")
 _FIRST_PART = re.compile(r"[^\W\d_]+(?:[-\u2010'’][^\W\d_]+)*")
@@ -92,11 +104,29 @@ def continued(text: str, line: str, vocabulary: Vocabulary = NO_WORDS) -> str:
     """``text`` with the ``line`` that follows it."""
     if is_cjk(text[-1]) and is_cjk(line[0]):
         return text + line
+    if _is_one_address(text, line):
+        return text + line
     if len(text) < 2 or not text[-2].isalnum() or text[-1] not in HYPHENS + "–":
         return f"{text} {line}"
     if text[-1] == "–":
         return text + line if text[-2].isdigit() and line[0].isdigit() else f"{text} {line}"
     return _over_hyphen(text, line, vocabulary)
+
+
+def _is_one_address(text: str, line: str) -> bool:
+    """Whether an address at the end of ``text`` goes on in the ``line``, all hyphens its own.
+
+    It is broken behind a sign: between two letters nothing shows a break.
+    """
+    first = text.rsplit(maxsplit=1)[-1]
+    second = line.split(maxsplit=1)[0]
+    if not _ADDRESS.match(first):
+        return first[-1] in HYPHENS and "@" in second and "." in first
+    if second[0] in f"/{_BREAKS}" or (first[-1] in _BREAKS and second[0].isalnum()):
+        return True
+    if first[-1] == "-":
+        return second[0].islower()
+    return first[-1] in "/." and _SIGN.search(second) is not None
 
 
 def _over_hyphen(text: str, line: str, vocabulary: Vocabulary) -> str:
@@ -134,4 +164,5 @@ def keeps_hyphen(first: str, second: str, vocabulary: Vocabulary) -> bool:
     if compound or whole:
         return compound > whole
     inner = "-" in first or "-" in second
-    return inner or len(first) == 1 or first in COMPOUNDING
+    doubled = first in OPEN_PREFIXES and first[-1] == second[0]
+    return inner or doubled or len(first) == 1 or first in COMPOUNDING

@@ -67,16 +67,16 @@ class PageRotation:
 
 
 def turn_of_words(words: Sequence[Word]) -> int | None:
-    """How far the text of a page is turned clockwise, 0, 90 or 270; None where words do not tell.
+    """How far the text of a page is turned clockwise, in degrees; None where words do not tell.
 
     Most long words stand on end on a turned page, and one word follows the other up or down the
-    page. (Text upside down looks like upright text here.)
+    page. Upside down they go to the left and, from line to line, upwards.
     """
     long = [word for word in words if len(word.text) >= LONG_WORD or word.vertical]
     if not long:
         return None
     if 2 * sum(map(_is_on_end, long)) <= len(long):
-        return 0
+        return 180 if _is_upside_down(words) else 0
     steps = [
         second.bbox.center[1] < first.bbox.center[1]
         for first, second in pairwise(words)
@@ -86,6 +86,20 @@ def turn_of_words(words: Sequence[Word]) -> int | None:
     if upward > TELLING * len(steps):
         return 270
     return 90 if len(steps) - upward > TELLING * len(steps) else None
+
+
+def _is_upside_down(words: Sequence[Word]) -> bool:
+    """Whether words go to the left within a line, and upwards from each line to the next."""
+    leftward: list[bool] = []
+    upward: list[bool] = []
+    for first, second in pairwise(words):
+        if first.block != second.block:
+            continue
+        if first.line == second.line:
+            leftward.append(second.bbox.center[0] < first.bbox.center[0])
+        elif second.bbox.center[1] != first.bbox.center[1]:
+            upward.append(second.bbox.center[1] < first.bbox.center[1])
+    return all(len(way) >= 2 and sum(way) > TELLING * len(way) for way in (leftward, upward))
 
 
 def _is_on_end(word: Word) -> bool:

@@ -12,7 +12,7 @@ from deepcompress_dagster.pipeline.page_rotation import PageRotation, turn_of_wo
 from deepcompress_dagster.pipeline.ruled_tables import RuledGrid, with_words
 from deepcompress_dagster.pipeline.stage_calls import ORIENTATION, PageJob, StageCalls
 from deepcompress_dagster.pipeline.stages import Plan
-from deepcompress_dagster.pipeline.text_layer import InkMap, assess, without_covered
+from deepcompress_dagster.pipeline.text_layer import InkMap, assess, without_covered, without_unseen
 from deepcompress_dagster.records import BBox
 from deepcompress_dagster.streaming import Flow
 
@@ -115,7 +115,9 @@ def upright_view(content: PageContent, displayed: Image, turn: int) -> PageView:
     words = without_covered(rotation.upright_words(content.words), ink)
     page = BBox(0, 0, *rotation.upright_size)
     trusted = assess(words, page, ink).readable
-    lines, asides = set_aside(layer_lines(words) if trusted else (), page.height)
+    fills = [rotation.upright(r) for d in content.drawings if d.fill is not None for r in d.rects]
+    seen = without_unseen(words, ink, fills) if trusted else ()
+    lines, asides = set_aside(layer_lines(seen), page.height)
     cells = [[rotation.upright(cell) for cell in grid] for grid in content.ruled_grids]
     grids = with_words(cells, lines)
     return PageView(content, rotation, pixels, scale, tuple(lines), grids, tuple(asides), ink)

@@ -52,12 +52,25 @@ median where 60 % of the words are missing."""
 DARK = 100
 """Of 255, in every colour: a sample of a black or dark bar; print on white reaches it too."""
 
+BAR_INSET = 0.2
+"""Share of a word's height above and below that a bar may leave free: letters reach less high."""
+
+EDGE = 1.0
+"""Points at either end of a word that are left out: the edge of a bar looks like ink."""
+
+FLAT = 10
+"""Of 255: a box that differs by less is of one colour. Noise of scans and JPEG differs by more."""
+
 COVERED = 0.97
 """Share of a box of this much dark that is a bar; bold print has .3 to .6."""
 
 ON_PAPER = 0.5
 """Share of dark in the written pieces of a word, below it on paper (.2 to .45), above it on a dark
 panel (.6 to .85)."""
+
+MOSTLY = 0.7
+"""Share of a word's pieces under a bar from which it is covered, whatever the others show; of white
+letters on a dark panel, spaced by their own width, half are dark."""
 
 SLICE = 0.4
 """Font sizes: the width of the pieces in which a word is searched for a bar over a part of it."""
@@ -109,6 +122,9 @@ class InkMap:
         All that a bar covers are, and a tenth of all words: those with a stem at such a place.
         """
         edges = np.asarray(boxes, dtype=np.float64).reshape(-1, 4) * self._pixel_scale
+        inset = BAR_INSET * (edges[:, 3] - edges[:, 1])
+        edges[:, 1] += inset
+        edges[:, 3] -= inset
         height, width = self._pixels.shape[:2]
         x, y = (_between(edges[:, i], edges[:, i + 2], n) for i, n in ((0, 7), (1, 5)))
         columns = np.clip(x, 0, width - 1)[:, :, None]
@@ -116,6 +132,18 @@ class InkMap:
         brightest = self._pixels[rows, columns].max(axis=(2, 3))
         darkest: list[int] = brightest.min(axis=1).tolist()
         return [value < DARK for value in darkest]
+
+    def flat_color(self, box: BBox) -> tuple[int, int, int] | None:
+        """The colour of the inner part of the box (points) if it is one."""
+        inset = 0.1 * box.height
+        x0, x1 = round(box.x0 * self._pixel_scale), round(box.x1 * self._pixel_scale)
+        y0 = round((box.y0 + inset) * self._pixel_scale)
+        y1 = round((box.y1 - inset) * self._pixel_scale)
+        part = self._pixels[max(0, y0) : y1, max(0, x0) : x1]
+        if not part.size or (np.ptp(part, axis=(0, 1)) > FLAT).any():
+            return None
+        red, green, blue = part[0, 0].tolist()
+        return red, green, blue
 
     def darkness(self, box: BBox) -> float:
         """Share of the box (points) that is dark, 0 for an empty box."""
@@ -230,15 +258,43 @@ def without_covered(words: Sequence[Word], ink: InkMap) -> list[Word]:
     ]
 
 
+def without_unseen(words: Sequence[Word], ink: InkMap, fills: Sequence[BBox] = ()) -> list[Word]:
+    """Words without those that nothing is seen of: white on white, or under a filled rectangle.
+
+    ``fills`` are the rectangles of the page. What a watermark lies over is still meant to be read.
+    """
+    if not words:
+        return []
+    inked = ink.counts([word.bbox for word in words])[:, 0] > 0
+    return [
+        word
+        for word, seen in zip(words, inked.tolist(), strict=True)
+        if seen or not _is_unseen(word, ink, fills)
+    ]
+
+
+def _is_unseen(word: Word, ink: InkMap, fills: Sequence[BBox]) -> bool:
+    color = ink.flat_color(word.bbox)
+    if color is None:
+        return False
+    own = (word.color >> 16 & 255, word.color >> 8 & 255, word.color & 255)
+    if max(abs(one - two) for one, two in zip(color, own, strict=True)) <= FLAT:
+        return True
+    # A hairline may be lost in pixels; two letters are not.
+    return len(word.text) > 1 and any(word.bbox.coverage(box) >= COVERED for box in fills)
+
+
 def _is_covered(word: Word, ink: InkMap) -> bool:
     """Whether a bar covers the word or a piece of it, and the rest stands on paper.
 
     Between the spaced letters of a white word on a dark panel it is dark as well.
     """
     box = word.bbox
+    if box.width > 4 * EDGE:
+        box = box._replace(x0=box.x0 + EDGE, x1=box.x1 - EDGE)
     pieces = max(1, round(box.width / (SLICE * (word.font_size or box.height))))
     step = box.width / pieces
-    inset = 0.15 * min(box.height, box.width)
+    inset = BAR_INSET * box.height
     slices = [
         BBox(box.x0 + i * step, box.y0 + inset, box.x0 + (i + 1) * step, box.y1 - inset)
         for i in range(pieces)
@@ -248,6 +304,8 @@ def _is_covered(word: Word, ink: InkMap) -> bool:
     dark = [ink.darkness(piece) for piece in slices]
     barred = [empty and share >= COVERED for empty, share in zip(bare, dark, strict=True)]
     written = [share for empty, share in zip(bare, dark, strict=True) if not empty]
+    if sum(barred) >= MOSTLY * pieces:
+        return True
     return any(barred) and (not written or sum(written) < ON_PAPER * len(written))
 
 

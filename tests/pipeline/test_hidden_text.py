@@ -1,7 +1,12 @@
 import pytest
 
 from deepcompress_dagster.models.predictor import ReadText
-from deepcompress_dagster.pipeline.hidden_text import SAMPLE_LINES, is_contradicted, sample
+from deepcompress_dagster.pipeline.hidden_text import (
+    SAMPLE_LINES,
+    is_contradicted,
+    mixes_scripts,
+    sample,
+)
 from deepcompress_dagster.pipeline.lines import PageLine
 from deepcompress_dagster.records import BBox, TextLine, TextSource, Word
 
@@ -56,3 +61,10 @@ def test_lines_in_scripts_that_no_model_must_read_are_not_sampled():
 )
 def test_a_layer_stands_unless_most_lines_read_again_say_otherwise(layer, again, contradicted):
     assert is_contradicted([line(text) for text in layer], again) is contradicted
+
+
+def test_words_of_two_scripts_tell_a_layer_that_was_read_in_the_wrong_language():
+    cyrillic = str.maketrans("aeopc", "\u0430\u0435\u043e\u0440\u0441")
+    russian = "\u041c\u0435\u043b\u044c\u043d\u0438\u0446\u0430 \u0443 \u0440\u0435\u043a\u0438"
+    assert mixes_scripts([line(TRUE.translate(cyrillic))])
+    assert not mixes_scripts([line(TRUE), line(f"{russian} and USB")])

@@ -32,6 +32,27 @@ def test_hyphens_of_line_breaks_go_and_those_of_compounds_stay(lines, text):
     assert joined(lines) == text
 
 
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        (
+            ["at https://a.example/annual/", "2024/of-it.html now"],
+            "https://a.example/annual/2024/of-it.html now",
+        ),
+        (["at http://a.example/lock-", "boats?y=1, or"], "http://a.example/lock-boats?y=1, or"),
+        (["at https://a.example/lock", "/boats now"], "https://a.example/lock/boats now"),
+        (["see www.a.example/", "and more"], "www.a.example/ and more"),
+        (["to keeper.of-", "lock@a.example for"], "keeper.of-lock@a.example for"),
+        (["doi:10.1000/182.abc-", "def.20 as"], "doi:10.1000/182.abc-def.20 as"),
+        (["at https://a.example.", "Then see"], "https://a.example. Then see"),
+        (["re-", "elected"], "re-elected"),
+        (["re-", "moved"], "removed"),
+    ],
+)
+def test_addresses_broken_behind_a_sign_are_whole(lines, text):
+    assert joined(lines).endswith(text)
+
+
 def test_the_other_words_of_the_page_decide_about_a_hyphen():
     known = vocabulary_of(["a long-term view", "the database holds a data-", "base"])
     assert joined(["long-", "term"], known) == "long-term"

@@ -59,6 +59,15 @@ def test_upright_words_tell_that_nothing_is_turned():
     assert turn_of_words([Word(BBox(0, 0, 40, 10), "Lock"), Word(BBox(0, 0, 9, 40), "side")]) == 0
 
 
+def test_words_that_go_left_and_lines_that_go_up_are_upside_down():
+    places = [(300 - 60 * (i % 3), 700 - 14 * (i // 3)) for i in range(9)]
+    words = [
+        Word(BBox(x, y, x + 50, y + 10), "boats", line=i // 3) for i, (x, y) in enumerate(places)
+    ]
+    assert turn_of_words(words) == 180
+    assert turn_of_words(words[::-1]) == 0
+
+
 @pytest.mark.parametrize("words", [[], column("Lock", upward=True)])
 def test_words_that_do_not_tell_leave_it_to_a_model(words):
     assert turn_of_words(words) is None

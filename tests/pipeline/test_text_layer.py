@@ -13,7 +13,7 @@ from deepcompress_dagster.pdf.messages import PageContent, RenderRequest
 from deepcompress_dagster.pdf.worker.document import open_document
 from deepcompress_dagster.pdf.worker.mupdf import pymupdf
 from deepcompress_dagster.pdf.worker.render import render_page
-from deepcompress_dagster.pipeline.text_layer import InkMap, assess, without_covered
+from deepcompress_dagster.pipeline.text_layer import InkMap, assess, without_covered, without_unseen
 from deepcompress_dagster.records import BBox, Word, union
 
 NewPdf = Callable[..., Path]
@@ -181,6 +181,8 @@ def test_words_under_a_dark_bar_go_and_those_beside_it_stay(
     def draw(page: Any) -> None:
         page.insert_text((40, 100), "The informant is Orla Quillfeather of Weir Lane", fontsize=10)
         page.draw_rect(pymupdf.Rect(112, 90, 170, 104), fill=(0, 0, 0), color=None)
+        page.insert_text((40, 130), "Signed by Harald Weir in May", fontsize=10)
+        page.draw_rect(pymupdf.Rect(86.5, 121, 140, 132.5), fill=(0.35, 0.35, 0.35), color=None)
         page.draw_rect(pymupdf.Rect(40, 190, 300, 210), fill=(0.1, 0.1, 0.3), color=None)
         page.insert_text((60, 204), "White on blue", fontsize=10, color=(1, 1, 1))
         for i, letter in enumerate("WIDE"):
@@ -190,5 +192,23 @@ def test_words_under_a_dark_bar_go_and_those_beside_it_stay(
     content, pixels = seen(new_pdf("a.pdf", draw), tmp_path / "buffer")
     visible = without_covered(content.words, InkMap(pixels, DPI / 72))
     assert " ".join(word.text for word in visible) == (
-        "The informant is of Weir Lane White on blue W I D E Heavy"
+        "The informant is of Weir Lane Signed by in May White on blue W I D E Heavy"
     )
+
+
+def test_words_of_the_colour_of_what_is_around_them_are_not_seen(
+    new_pdf: NewPdf, tmp_path: Path
+) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((40, 100), "Seen and", fontsize=10)
+        page.insert_text((90, 100), "not seen", fontsize=10, color=(1, 1, 1))
+        page.insert_text((150, 100), "pale print", fontsize=9, color=(0.88, 0.88, 0.88))
+        page.insert_text((40, 130), "under paper", fontsize=10)
+        page.draw_rect(pymupdf.Rect(38, 118, 130, 134), fill=(1, 1, 1), color=None)
+
+    content, pixels = seen(new_pdf("a.pdf", draw), tmp_path / "buffer")
+    ink = InkMap(pixels, DPI / 72)
+    fills = [rect for drawing in content.drawings for rect in drawing.rects]
+    visible = " ".join(word.text for word in without_unseen(content.words, ink, fills))
+    assert visible == "Seen and pale print"
+    assert "under paper" in " ".join(word.text for word in without_unseen(content.words, ink))

@@ -13,6 +13,7 @@ from itertools import pairwise
 _RIGHT = frozenset({"R", "AL"})
 _NUMBERS = frozenset({"EN", "AN"})
 _JOINS_NUMBERS = frozenset({"CS", "ES"})
+_JOINS_ARABIC = frozenset({"CS"})
 """Separators and signs: between two digits they are part of the number (UAX 9, W4)."""
 
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "<": ">", "«": "»", "‹": "›"}
@@ -47,17 +48,36 @@ class Glyph:
 def logical_order(glyphs: Sequence[Glyph]) -> list[Glyph]:
     """The glyphs of one line, none of them thin, in the order in which they are read.
 
-    The line runs the way of most of its letters. Brackets that were written down as they look are
+    Brackets that were written down as they look are
     turned round.
     """
     visual = sorted(glyphs, key=lambda glyph: glyph.middle)
     classes = [unicodedata.bidirectional(glyph.text[0]) for glyph in visual]
-    right = sum(kind in _RIGHT for kind in classes)
-    if not right:
+    if not _RIGHT.intersection(classes):
         return visual
-    if right < sum(kind == "L" for kind in classes):
+    if not _runs_leftward(classes):
         return _left_to_right(visual, classes)
-    return _unmirrored(_right_to_left(visual, classes))
+    return _unmirrored(_right_to_left(visual, _arabic_numbers(classes)))
+
+
+def _runs_leftward(classes: Sequence[str]) -> bool:
+    """Which way a line runs: that of the letters at both of its ends, else of most letters."""
+    letters = [kind in _RIGHT for kind in classes if kind == "L" or kind in _RIGHT]
+    if letters[0] == letters[-1]:
+        return letters[0]
+    return 2 * sum(letters) >= len(letters)
+
+
+def _arabic_numbers(classes: Sequence[str]) -> list[str]:
+    """Classes, with European digits behind Arabic letters taken for Arabic ones (UAX 9, W2)."""
+    changed = list(classes)
+    letter = ""
+    for i in reversed(range(len(classes))):
+        if classes[i] == "L" or classes[i] in _RIGHT:
+            letter = classes[i]
+        elif classes[i] == "EN" and letter == "AL":
+            changed[i] = "AN"
+    return changed
 
 
 def without_thin(glyphs: Sequence[Glyph]) -> list[Glyph]:
@@ -86,11 +106,18 @@ def _is_part(thin: Glyph, before: Glyph, after: Glyph | None) -> bool:
     slack = THIN * (before.y1 - before.y0)
     if before.x0 - slack > thin.middle or thin.middle > before.x1 + slack:
         return False
+    if _is_vowel(thin.text) and any(map(_is_vowel, before.text)):
+        return False
     if unicodedata.combining(thin.text) or thin.middle >= before.x1 - slack:
         return True
     # Fonts that draw lam and alef one over the other: both stand at the left end of the pair.
     after_lam = after is not None and after.text == LAM
     return thin.text in ALEFS and before.text == LAM and not after_lam
+
+
+def _is_vowel(character: str) -> bool:
+    """Whether a mark is one of Hebrew's vowels, of which a letter has one."""
+    return "\u05b0" <= character <= "\u05bb"
 
 
 def _right_to_left(visual: Sequence[Glyph], classes: Sequence[str]) -> list[Glyph]:
@@ -116,13 +143,14 @@ def _runs_left_to_right(visual: Sequence[Glyph], classes: Sequence[str]) -> list
         if any(kind in _RIGHT for kind in between):
             continue
         letters = "L" in (classes[left], classes[right])
-        joined = len(between) == 1 and between[0] in _JOINS_NUMBERS
+        signs = _JOINS_NUMBERS if "EN" in (classes[left], classes[right]) else _JOINS_ARABIC
+        joined = len(between) == 1 and between[0] in signs
         if letters or joined:
             upright[left + 1 : right] = [True] * len(between)
     for i, kind in enumerate(classes):
         before, after = (classes[j] if 0 <= j < len(classes) else "" for j in (i - 1, i + 1))
-        sign = kind == "ES" and after in _NUMBERS and before not in _RIGHT
-        if sign or (kind == "ET" and (before in _NUMBERS or after in _NUMBERS)):
+        sign = kind == "ES" and after == "EN" and before not in _RIGHT
+        if sign or (kind == "ET" and "EN" in (before, after)):
             upright[i] = True
     return upright
 

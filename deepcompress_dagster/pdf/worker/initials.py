@@ -1,5 +1,6 @@
 """Drop caps: a large first letter beside several lines belongs to the first word of the first."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,6 +14,9 @@ GAP = 1.5
 
 BESIDE = 2
 """Lines that begin beside an initial, at least; with one it is a raised letter or a heading."""
+
+_QUOTES = "\"'\u201c\u201e\u2018\u00ab\u00bf\u00a1("
+_INITIAL = re.compile(rf"[{re.escape(_QUOTES)}]?[^\W\d_]")
 
 _WORDS = frozenset("AIOYEUÀÈÉÔ")
 """Letters that are words: only the page's other words tell whether the next belongs to them."""
@@ -36,9 +40,9 @@ def with_initials(words: Sequence[Word]) -> list[Word]:
 
 
 def _may_be_initial(words: Sequence[Word], i: int) -> bool:
-    """A single capital, much larger than the word before or after it."""
+    """A single capital, perhaps quoted, much larger than the word before or after it."""
     word = words[i]
-    if len(word.text) != 1 or not word.text.isupper():
+    if not (_INITIAL.fullmatch(word.text) and word.text[-1].isupper()):
         return False
     near = (words[j] for j in (i - 1, i + 1) if 0 <= j < len(words))
     return any(word.font_size >= LARGER * other.font_size > 0 for other in near)
@@ -69,8 +73,8 @@ def _begun(cap: Word, first: Word, words: Sequence[Word]) -> Word:
     """The first word with its initial, or with the initial as a word before it."""
     box = first.bbox._replace(x0=min(cap.bbox.x0, first.bbox.x0))
     blank = ""
-    if cap.text in _WORDS:
+    if cap.text.lstrip(_QUOTES) in _WORDS:
         others = {word.text.strip(".,;:!?\"'()").lower() for word in words if word is not first}
-        whole = (cap.text + first.text).lower() in others
+        whole = (cap.text.lstrip(_QUOTES) + first.text).lower() in others
         blank = "" if whole or first.text.lower() not in others else " "
     return replace(first, text=cap.text + blank + first.text, bbox=box)

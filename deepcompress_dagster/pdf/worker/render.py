@@ -12,6 +12,7 @@ from PIL import Image
 
 from deepcompress_dagster.pdf.errors import NoRoom, PageFailed, PixelBufferFull
 from deepcompress_dagster.pdf.messages import PageContent, PageImage, PageNote, RenderRequest
+from deepcompress_dagster.pdf.worker.covered import covered_share
 from deepcompress_dagster.pdf.worker.document import load_page
 from deepcompress_dagster.pdf.worker.drawings import PageDrawings, page_drawings
 from deepcompress_dagster.pdf.worker.drawn_marks import with_drawn_marks
@@ -77,6 +78,9 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
         "form fields and annotations",
         notes,
     )
+    covered = 0.0
+    if words.words:
+        covered = _optional(lambda: covered_share(page), 0.0, "order of drawing", notes)
     own_number = _optional(lambda: page_label(page), None, "label", notes)
     notes += [note for note in (words.note, graphics.note) if note is not None]
     notes += [PageNote(OVERLAY_LEFT_OUT, reason) for reason in overlay.notes]
@@ -89,7 +93,7 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
         pixel_width=pixmap.width,
         pixel_height=pixmap.height,
         words=tuple(with_drawn_marks(words.words, graphics)),
-        hidden_text_share=words.hidden_share,
+        hidden_text_share=max(words.hidden_share, covered),
         drawings=graphics.paths,
         rulings=tuple(ruling.bbox for ruling in graphics.rulings),
         ruled_grids=ruled_grids(graphics.rulings),

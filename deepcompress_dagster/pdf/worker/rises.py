@@ -96,7 +96,7 @@ def cut_at_rises(
 
     ``words`` and ``spans`` hold the same characters; where they do not, no word is cut.
     """
-    owners = [i for i, span in enumerate(spans) for c in span.text if not _is_blank(c)]
+    owners = owners_of(spans)
     if len(owners) != sum(len(text) for text, _ in words):
         yield from ((text, box, 0, True) for text, box in words)
         return
@@ -115,6 +115,11 @@ def cut_at_rises(
             end = piece[axis + 2]
 
 
+def owners_of(spans: Sequence[Span]) -> list[int]:
+    """For each character of a line, blanks left out, the number of its span."""
+    return [i for i, span in enumerate(spans) for c in span.text if not _is_blank(c)]
+
+
 def _is_blank(character: str) -> bool:
     return character.isspace() or character == "\xa0"
 
@@ -128,6 +133,35 @@ def _part(word: BBox, spans: Sequence[Span], axis: int) -> BBox:
     if axis == 0:
         return BBox(low, box.y0, high, box.y1)
     return BBox(box.x0, low, box.x1, high)
+
+
+def with_whole_formulas(words: Sequence[Word]) -> list[Word]:
+    """Words in which a line that begins with a superscript at the one before it goes on there.
+
+    A superscript over a subscript is drawn further left than that ends: MuPDF begins a line.
+    """
+    placed: list[Word] = []
+    moved: dict[tuple[int, int], tuple[int, int]] = {}
+    for word in words:
+        own = (word.block, word.line)
+        if placed and word.rise and own not in moved and _goes_on(placed[-1], word):
+            home = placed[-1]
+            moved[own] = (home.block, home.line)
+            word = replace(word, spaced=False)
+        block, line = moved.get(own, own)
+        placed.append(replace(word, block=block, line=line) if own in moved else word)
+    return placed
+
+
+def _goes_on(before: Word, word: Word) -> bool:
+    """Whether a superscript or subscript stands right behind another of another line."""
+    gap = word.bbox.x0 - before.bbox.x1
+    return (
+        bool(before.rise)
+        and (before.block, before.line) != (word.block, word.line)
+        and abs(gap) <= 2 * TOUCHES * word.font_size
+        and abs(word.bbox.center[1] - before.bbox.center[1]) <= 2 * word.font_size
+    )
 
 
 def with_loose_marks(words: Sequence[Word]) -> list[Word]:

@@ -2,27 +2,36 @@
 
 Here belongs how a page's lines become words. What is set right afterwards, over the whole page,
 stands beside it: ``rises`` (superscripts), ``overprints`` (text drawn several times), ``columns``
-(vertical lines), ``initials`` (drop caps), ``rtl`` (right-to-left script), ``symbol_fonts``.
+(vertical lines), ``initials`` (drop caps), ``rtl`` (right-to-left script), ``symbol_fonts``,
+``spelling`` (accents drawn apart).
 """
 
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from itertools import groupby
+from itertools import accumulate, groupby, pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from deepcompress_dagster.pdf.messages import PageNote
-from deepcompress_dagster.pdf.worker.columns import with_vertical_columns
+from deepcompress_dagster.pdf.worker.columns import with_vertical_columns, without_ruby
 from deepcompress_dagster.pdf.worker.initials import with_initials
 from deepcompress_dagster.pdf.worker.mupdf import pymupdf
 from deepcompress_dagster.pdf.worker.overprints import without_overprints
-from deepcompress_dagster.pdf.worker.rises import Span, cut_at_rises, rises_of, with_loose_marks
+from deepcompress_dagster.pdf.worker.rises import (
+    Span,
+    cut_at_rises,
+    owners_of,
+    rises_of,
+    with_loose_marks,
+    with_whole_formulas,
+)
 from deepcompress_dagster.pdf.worker.rtl import right_to_left_lines
+from deepcompress_dagster.pdf.worker.spelling import Spelling, is_telling, spellings
 from deepcompress_dagster.pdf.worker.symbol_fonts import in_unicode, symbol_table
 from deepcompress_dagster.records import WORDS_LEFT_OUT, BBox, Word, union
-from deepcompress_dagster.unicode_text import is_rtl, normalised
+from deepcompress_dagster.unicode_text import REPLACEMENT, is_rtl, normalised
 
 MAX_WORDS = 50_000
 """Words of one page that are kept. A dense newspaper page has 8,000."""
@@ -68,14 +77,36 @@ class _Line:
         box = union(BBox(*span["bbox"]) for span in spans)
         self.axis = 0 if box.width >= box.height else 1
         self.spans = tuple(_span(span, line["dir"]) for span in spans)
-        placed = sorted((span["bbox"][self.axis], _style(span)) for span in spans)
+        own = [_style(span) for span in spans]
+        starts = (span["bbox"][self.axis] for span in spans)
+        placed = sorted(zip(starts, own, strict=True), key=itemgetter(0))
         self._starts = [start for start, _ in placed]
         self._styles = [style for _, style in placed]
+        self._tables = [style.font.table for style in own]
 
     @cached_property
     def rises(self) -> list[int]:
         """Which spans are superscripts (1) and subscripts (-1)."""
         return rises_of(self.spans, self.axis)
+
+    def read(self, pieces: Sequence[str], spelling: Spelling | None) -> list[str]:
+        """What the ``pieces`` of the line's words say: symbols and accents as they are meant."""
+        if spelling is None and not any(self._tables):
+            return list(pieces)
+        owners = owners_of(self.spans)
+        letters = spelling.letters if spelling else [c for piece in pieces for c in piece]
+        if not len(owners) == len(letters) == sum(map(len, pieces)):
+            return [self._symbols(piece, self._tables[0]) for piece in pieces]
+        meant = [
+            self._symbols(letter, self._tables[owner])
+            for letter, owner in zip(letters, owners, strict=True)
+        ]
+        ends = list(accumulate(map(len, pieces), initial=0))
+        return ["".join(meant[start:end]) for start, end in pairwise(ends)]
+
+    @staticmethod
+    def _symbols(text: str, table: str | None) -> str:
+        return text if table is None else in_unicode(text, table)
 
     def style_at(self, box: BBox) -> _Style:
         """The style of the last span that starts before the middle of ``box``."""
@@ -99,8 +130,11 @@ def page_words(display_list: Any) -> PageWords:
     times counts once.
     """
     text_page = _text_page(display_list, _TEXT_FLAGS)
+    blocks = text_page.extractDICT()["blocks"]
+    if _is_right_to_left(blocks):
+        text_page, blocks = _by_glyph(display_list, text_page, blocks)
     rows = text_page.extractWORDS()
-    lines, hidden_share = _lines(text_page.extractDICT()["blocks"])
+    lines, hidden_share = _lines(blocks)
     note = None
     if len(rows) > MAX_WORDS:
         cut = f"the page has {len(rows):,} words; only the first {MAX_WORDS:,} are kept"
@@ -108,12 +142,34 @@ def page_words(display_list: Any) -> PageWords:
         rows = rows[:MAX_WORDS]
     frame = BBox(*display_list.rect)
     found = list(_Page(text_page, lines, (frame.width, frame.height)).words(rows))
-    words = with_loose_marks(without_overprints(with_vertical_columns(found)))
+    upright = without_ruby(with_vertical_columns(found))
+    words = with_loose_marks(with_whole_formulas(without_overprints(upright)))
     return PageWords(tuple(with_initials(words)), hidden_share, note)
 
 
 def _text_page(display_list: Any, flags: int) -> Any:
     return pymupdf.TextPage(display_list.get_textpage(flags))
+
+
+def _is_right_to_left(blocks: Iterable[Any]) -> bool:
+    return any(map(is_rtl, _texts(blocks)))
+
+
+def _texts(blocks: Iterable[Any]) -> Iterator[str]:
+    for block in blocks:
+        for line in block.get("lines", ()):
+            yield from (span["text"] for span in line["spans"])
+
+
+def _by_glyph(display_list: Any, text_page: Any, blocks: Any) -> tuple[Any, Any]:
+    """The page read by what each glyph says, if no glyph needs the text that replaces it.
+
+    MuPDF sets such text (ActualText) of a letter with marks at a point, and puts a blank behind it.
+    """
+    other = _text_page(display_list, _TEXT_FLAGS | pymupdf.TEXT_IGNORE_ACTUALTEXT)
+    read = other.extractDICT()["blocks"]
+    unknown = [sum(text.count(REPLACEMENT) for text in _texts(b)) for b in (read, blocks)]
+    return (other, read) if unknown[0] <= unknown[1] else (text_page, blocks)
 
 
 def _lines(blocks: Iterable[Any]) -> tuple[dict[_Key, _Line], float]:
@@ -160,9 +216,11 @@ class _Page:
     def __init__(self, text_page: Any, lines: Mapping[_Key, _Line], size: tuple[float, float]):
         self._lines = lines
         self._width, self._height = size
-        rtl = any(is_rtl(span.text) for line in lines.values() for span in line.spans)
-        raw = text_page.extractRAWDICT()["blocks"] if rtl else ()
-        self._reordered = right_to_left_lines(raw)
+        texts = [span.text for line in lines.values() for span in line.spans]
+        rtl, telling = any(map(is_rtl, texts)), any(map(is_telling, texts))
+        raw = text_page.extractRAWDICT()["blocks"] if rtl or telling else ()
+        self._reordered = right_to_left_lines(raw) if rtl else {}
+        self._spellings = spellings(raw) if telling else {}
 
     def words(self, rows: Sequence[Any]) -> Iterator[Word]:
         """The words of ``rows`` (``extractWORDS``) that show something on the page."""
@@ -171,21 +229,31 @@ class _Page:
             pieces = [(row[4], BBox(*row[:4])) for row in group]
             if key in self._reordered:
                 found = self._reordered_words(key, line)
-            elif line is None or len(line.spans) == 1 or not any(line.rises):
+            elif line is None:
                 found = (self._word(text, box, line, key) for text, box in pieces)
             else:
-                found = self._cut_words(pieces, key, line)
+                found = self._words_of(pieces, key, line)
             yield from (word for word in found if word is not None)
 
     def _reordered_words(self, key: _Key, line: _Line | None) -> Iterator[Word | None]:
         for number, pieces in self._reordered[key]:
-            for text, box in pieces:
+            texts = [text for text, _ in pieces]
+            meant = line.read(texts, None) if line else texts
+            for text, (_, box) in zip(meant, pieces, strict=True):
                 yield self._word(text, box, line, (key[0], number))
 
-    def _cut_words(
+    def _words_of(
         self, pieces: Sequence[tuple[str, BBox]], key: _Key, line: _Line
     ) -> Iterator[Word | None]:
-        for text, box, rise, spaced in cut_at_rises(pieces, line.spans, line.rises, line.axis):
+        spelling = self._spellings.get(key)
+        if spelling is not None:
+            pieces = spelling.parted(pieces)
+        if len(line.spans) == 1 or not any(line.rises):
+            cut = [(text, box, 0, True) for text, box in pieces]
+        else:
+            cut = list(cut_at_rises(pieces, line.spans, line.rises, line.axis))
+        texts = line.read([piece[0] for piece in cut], spelling)
+        for text, (_, box, rise, spaced) in zip(texts, cut, strict=True):
             yield self._word(text, box, line, key, rise, spaced)
 
     def _word(
@@ -199,7 +267,7 @@ class _Page:
     ) -> Word | None:
         style = line.style_at(box) if line else _UNKNOWN
         font = style.font
-        text = normalised(raw if font.table is None else in_unicode(raw, font.table))
+        text = normalised(raw)
         x0, y0, x1, y1 = box
         box = BBox(
             round(max(x0, 0.0), 2),

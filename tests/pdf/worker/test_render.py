@@ -153,14 +153,14 @@ def test_words_carry_the_font_and_the_colour_that_they_are_set_in(new_pdf: NewPd
     assert [word.style for word in pickle.loads(pickle.dumps(content)).words] == [style]
 
 
-def test_ligatures_are_expanded_and_soft_hyphens_resolved(new_pdf: NewPdf) -> None:
+def test_ligatures_are_expanded_and_soft_hyphens_that_show_are_hyphens(new_pdf: NewPdf) -> None:
     def draw(page: Any) -> None:
         writer = pymupdf.TextWriter(page.rect)
         writer.append((72, 100), "o\ufb03ce so\u00adft hy\u00ad", font=pymupdf.Font("helv"))
         writer.write_text(page)
 
     texts = [word.text for word in content_of(new_pdf("a.pdf", draw)).words]
-    assert texts == ["office", "soft", "hy-"]
+    assert texts == ["office", "so-ft", "hy-"]
 
 
 def test_a_flood_of_words_is_cut_with_a_note(
@@ -381,3 +381,19 @@ def test_content_travels_whole(new_pdf: NewPdf) -> None:
     assert received == content
     assert isinstance(received.words[0], Word)
     assert isinstance(received.words[0].bbox, BBox)
+
+
+def test_text_under_a_picture_of_the_page_is_hidden(new_pdf: NewPdf) -> None:
+    picture = pymupdf.Pixmap(pymupdf.csGRAY, (0, 0, 600, 800), False)
+    picture.clear_with(240)
+
+    def draw(page: Any) -> None:
+        page.insert_text((50, 100), "what the program read", fontsize=12)
+        page.insert_image(page.rect, pixmap=picture)
+
+    def draw_over(page: Any) -> None:
+        page.insert_image(page.rect, pixmap=picture)
+        page.insert_text((50, 100), "a caption on a photograph", fontsize=12)
+
+    assert content_of(new_pdf("under.pdf", draw)).hidden_text_share == 1
+    assert content_of(new_pdf("over.pdf", draw_over)).hidden_text_share == 0

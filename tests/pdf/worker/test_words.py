@@ -197,3 +197,71 @@ def test_arrows_and_marks_outside_of_frames_are_no_words(new_pdf: NewPdf) -> Non
         page.draw_polyline([(305, 55), (312, 60), (305, 65)])
 
     assert words_of(new_pdf("a.pdf", draw)) == ()
+
+
+def test_numbers_and_latin_words_set_into_a_vertical_column_are_part_of_it(
+    new_pdf: NewPdf,
+) -> None:
+    def draw(page: Any) -> None:
+        y = 60.0
+        for character in "年か\t麦を挽く\n海まで":
+            if character == "\t":
+                page.insert_text((200, y), "12", fontsize=14)
+            elif character == "\n":
+                page.insert_text((204, y - 12), "Python", fontsize=16, rotate=270)
+                y += pymupdf.get_text_length("Python", fontsize=16) - 15
+            else:
+                page.insert_text((200, y), character, fontsize=16, fontname="japan")
+            y += 17
+
+    (word,) = words_of(new_pdf("a.pdf", draw))
+    assert (word.text, word.vertical) == ("年か12麦を挽くPython海まで", True)
+
+
+def test_reading_aids_beside_their_words_are_left_out(new_pdf: NewPdf) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((50, 100), "水車小屋は谷に", fontsize=16, fontname="japan")
+        page.insert_text((52, 85), "すいしゃごや", fontsize=7, fontname="japan")
+        page.insert_text((50, 140), "あとがき", fontsize=7, fontname="japan")
+
+    assert texts(words_of(new_pdf("a.pdf", draw))) == [["水車小屋は谷に"], ["あとがき"]]
+
+
+def test_accents_drawn_over_their_letters_are_part_of_them(new_pdf: NewPdf) -> None:
+    def draw(page: Any) -> None:
+        x = 50.0
+        for text, accent in (("The caf", ""), ("e", "\u00b4"), (" in Z", ""), ("u", "\u00a8")):
+            width = pymupdf.get_text_length(text, fontsize=12)
+            if accent:
+                page.insert_text((x + 1, 100), accent, fontsize=12)
+            page.insert_text((x, 100), text, fontsize=12)
+            x += width
+        page.insert_text((x, 100), "rich, rock \u00b4n\u00b4 roll", fontsize=12)
+
+    assert texts(words_of(new_pdf("a.pdf", draw))) == [
+        ["The", "café", "in", "Zürich,", "rock", "´n´", "roll"]
+    ]
+
+
+def test_a_symbol_is_a_word_apart_from_the_text_behind_it(new_pdf: NewPdf) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((50, 100), "\u25cf", fontsize=12, fontname="japan")
+        page.insert_text((66, 100), "Oars", fontsize=12)
+        page.insert_text((50, 130), "D", fontname="symb", fontsize=12)
+        page.insert_text((57.4, 130), "T is ", fontsize=12)
+
+    assert texts(words_of(new_pdf("a.pdf", draw))) == [["●", "Oars"], ["ΔT", "is"]]
+
+
+def test_a_superscript_over_a_subscript_follows_it(new_pdf: NewPdf) -> None:
+    def draw(page: Any) -> None:
+        write(page, 50, 100, ("with SO", 10, 0), ("4", 6.5, -1.5))
+        page.insert_text((88, 96.5), "2+", fontsize=6.5)
+        page.insert_text((97, 100), " in it", fontsize=10)
+
+    words = words_of(new_pdf("a.pdf", draw))
+    assert len({(word.block, word.line) for word in words}) == 1
+    assert [(word.text, word.rise, word.spaced) for word in words[2:4]] == [
+        ("4", -1, False),
+        ("2+", 1, False),
+    ]
