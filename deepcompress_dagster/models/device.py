@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepcompress_dagster.models.predictor import ModelError
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 CPU = "cpu"
+
+EIGHT_BIT_FLAGS = frozenset({"avx512_vnni", "avx_vnni"})
+"""What Linux calls the instructions that add up products of eight-bit numbers without overflow."""
 
 _OUT_OF_MEMORY_TEXTS = (
     "out of memory",
@@ -34,6 +39,20 @@ class DeviceMemory:
 
     total: int
     free: int
+
+
+@cache
+def multiplies_eight_bits() -> bool:
+    """Whether products of eight-bit numbers are exact and fast on this machine's processor.
+
+    Without such instructions sums of products are cut off at 16 bits. Asked of Linux alone.
+    """
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    flags = (line.partition(":")[2].split() for line in text.splitlines() if line[:5] == "flags")
+    return not EIGHT_BIT_FLAGS.isdisjoint(next(flags, ()))
 
 
 def import_torch(threads: int | None = None) -> None:

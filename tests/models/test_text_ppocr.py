@@ -298,7 +298,8 @@ def test_crops_read_together_give_what_they_give_alone(reader, monkeypatch):
         assert texts(one) == texts(other)
         for line, same in zip(one.lines, other.lines, strict=True):
             assert line.bbox == pytest.approx(same.bbox, abs=1e-3)
-            assert line.confidence == pytest.approx(same.confidence, abs=2e-3)
+            # Products of eight bits are rounded by the largest value of a batch.
+            assert line.confidence == pytest.approx(same.confidence, abs=1e-2)
 
 
 @pytest.mark.models

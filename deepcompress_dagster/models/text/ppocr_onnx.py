@@ -7,8 +7,16 @@ list its characters itself, ``characters.txt``; or those of two sizes, the size 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from deepcompress_dagster.models.device import CPU
-from deepcompress_dagster.models.onnx_graph import Floats, OnnxGraph
+from deepcompress_dagster.models.onnx_graph import (
+    LOGITS,
+    OUTPUT,
+    Floats,
+    OnnxGraph,
+    for_this_processor,
+)
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.models.text.ctc import first_steps
 from deepcompress_dagster.models.text.ppocr import (
@@ -36,8 +44,9 @@ class OnnxRecogniser:
         self._graph = graph
 
     def spell(self, lines: Floats) -> list[Spelled]:
-        (probabilities,) = self._graph.run(lines)
-        return [_spelled(own) for own in probabilities]
+        (classes,) = self._graph.run(lines)
+        spelled = _from_logits if self._graph.metadata.get(OUTPUT) == LOGITS else _spelled
+        return [spelled(own) for own in classes]
 
 
 class PPOCROnnxPredictor(PPOCRPredictor):
@@ -77,7 +86,7 @@ def _pair(folder: Path, size: str, threads: int) -> ReaderPair:
 
 
 def _recogniser(folder: Path, size: str, threads: int) -> OnnxRecogniser:
-    graph = OnnxGraph(folder / f"{size}rec.onnx", threads)
+    graph = OnnxGraph(for_this_processor(folder / f"{size}rec.onnx"), threads)
     path = folder / f"{size}characters.txt"
     listed = graph.metadata.get("character", "")
     if path.exists():
@@ -93,3 +102,15 @@ def _spelled(probabilities: Floats) -> Spelled:
     classes = probabilities.argmax(-1)
     steps = first_steps(classes)
     return Spelled(classes, steps, probabilities[steps, classes[steps]])
+
+
+def _from_logits(logits: Floats) -> Spelled:
+    """From the logits of each class at each step, (steps, classes).
+
+    Most steps are blank, and what their softmax would say is not asked for.
+    """
+    classes = logits.argmax(-1)
+    steps = first_steps(classes)
+    own = logits[steps]
+    own -= own.max(axis=-1, keepdims=True, initial=0.0)
+    return Spelled(classes, steps, 1 / np.exp(own, out=own).sum(axis=-1))
