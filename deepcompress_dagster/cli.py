@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from deepcompress_dagster.orchestration.execution.executor import RunProgress
     from deepcompress_dagster.orchestration.ingest import RunOutcome
     from deepcompress_dagster.settings import Settings
-    from deepcompress_dagster.warehouse import Warehouse
+    from deepcompress_dagster.warehouse import Place, RemoteFile, Warehouse
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -147,7 +147,9 @@ def mcp() -> None:
 
 @app.command()
 def process(
-    paths: Annotated[list[Path], typer.Argument(help="PDFs, or folders of PDFs.")],
+    paths: Annotated[
+        list[str], typer.Argument(help="PDFs, folders of PDFs, or addresses in an object store.")
+    ],
     pages: Annotated[str, typer.Option(help="Pages of each document, as in 1-5,8.")] = "",
     assets: Annotated[str, typer.Option(help="Comma list of assets.")] = ",".join(ASSETS),
     force: Annotated[bool, typer.Option(help="Compute again what is up to date.")] = False,
@@ -158,10 +160,12 @@ def process(
         from deepcompress_dagster.orchestration import ingest
         from deepcompress_dagster.orchestration.execution.registration import register_documents
 
-        files = _pdfs(paths)
+        files = _files(paths)
         chosen = _selection(assets)
         numbers = page_ranges.parse(pages)
-        registered = register_documents(instance, warehouse, files, recall=paths)
+        registered = register_documents(
+            instance, warehouse, files, recall=[_place(path) for path in paths]
+        )
         refused = [found for found in registered if found.error]
         for found in refused:
             _notes().print(f"{found.path}: {found.error}", style="red", markup=False)
@@ -219,7 +223,11 @@ def forget(
         from deepcompress_dagster.orchestration import forgetting
 
         chosen = _known_documents(warehouse, documents)
-        lying = [source for source in warehouse.sources(chosen) if source.is_file()]
+        lying = [
+            source
+            for source in warehouse.sources(chosen)
+            if isinstance(source, str) or source.is_file()
+        ]
         for row in warehouse.documents(chosen):
             typer.echo(f"{_named(row.document_id, row.file_name)}, {row.page_count or '?'} pages")
         if not yes:
@@ -522,20 +530,35 @@ def _definitions(settings: "Settings") -> "dg.Definitions":
     return build_definitions(settings)
 
 
-def _pdfs(paths: Sequence[Path]) -> list[Path]:
-    """The files named, and the PDFs below the folders named. Raises UsageError for none."""
+def _place(told: str) -> "Place":
+    """An address as it is told, a path as one."""
+    from deepcompress_dagster import object_store
+
+    return object_store.check_address(told) if object_store.is_address(told) else Path(told)
+
+
+def _files(told: Sequence[str]) -> "list[Path | RemoteFile]":
+    """The files and objects named, and the PDFs below the folders and addresses named.
+
+    Raises UsageError for none.
+    """
     from deepcompress_dagster.orchestration import inbox
 
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            files += [stat.path for stat, _ in inbox.pdfs(path, settle_s=0)]
-        elif path.exists():
-            files.append(path)
-        else:
-            raise UsageError(f"{path}: no such file or folder")
+    files: list[Path | RemoteFile] = []
+    try:
+        for place in map(_place, told):
+            if isinstance(place, Path) and not place.is_dir():
+                if not place.exists():
+                    raise UsageError(f"{place}: no such file or folder")
+                files.append(place)
+            elif isinstance(place, str) and (found := inbox.object_at(place)):
+                files.append(found.file)
+            else:
+                files += [found.file for found in inbox.candidates(place, settle_s=0)]
+    except inbox.InboxError as error:
+        raise UsageError(str(error)) from error
     if not files:
-        raise UsageError(f"no PDFs in {', '.join(map(str, paths))}")
+        raise UsageError(f"no PDFs in {', '.join(told)}")
     return files
 
 

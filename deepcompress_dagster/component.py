@@ -13,8 +13,14 @@ import dagster as dg
 from pydantic import Field
 
 from deepcompress_dagster.definitions import build_definitions
+from deepcompress_dagster.object_store import is_address
 from deepcompress_dagster.orchestration.naming import PLAIN
-from deepcompress_dagster.settings import Settings, SettingsError, load_settings
+from deepcompress_dagster.settings import (
+    Settings,
+    SettingsError,
+    load_settings,
+    split_inboxes,
+)
 
 
 class PdfTables(dg.Component, dg.Model, dg.Resolvable):
@@ -25,7 +31,10 @@ class PdfTables(dg.Component, dg.Model, dg.Resolvable):
     own.
     """
 
-    inbox: str = Field(description="Folder watched for PDFs.", examples=["inbox"])
+    inbox: str | Sequence[str] = Field(
+        description="Folder watched for PDFs, an address such as s3://BUCKET/PREFIX, or several.",
+        examples=["inbox"],
+    )
     data_dir: str = Field(
         description="Folder of the tables, on a local disk; one for each instance.",
         examples=["data/pdfs"],
@@ -79,7 +88,10 @@ class PdfTables(dg.Component, dg.Model, dg.Resolvable):
         return load_settings(
             **{
                 **self.settings,
-                "inbox": root / self.inbox,
+                "inbox": [
+                    place if is_address(str(place)) else root / place
+                    for place in split_inboxes(self.inbox)
+                ],
                 "data_dir": root / self.data_dir,
                 "profile": self.profile,
             }

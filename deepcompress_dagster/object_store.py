@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
 EXTRAS = {"s3": "s3", "gs": "gs", "az": "az"}
@@ -82,13 +83,15 @@ class Bucket:
         with self._errors():
             pages = self._store.list(offset=after or None, chunk_size=_LISTED_TOGETHER)
             for found in (entry for page in pages for entry in page):
-                moment = found["last_modified"]
-                yield Object(
-                    path=found["path"],
-                    bytes=found["size"],
-                    mtime_ns=round(moment.timestamp() * 1e6) * 1000,
-                    version=found["version"] or found["e_tag"] or "",
-                )
+                yield _object(found)
+
+    def find(self, path: str) -> Object | None:
+        """The object at a path; None where there is none."""
+        try:
+            with self._errors():
+                return _object(self._store.head(path))
+        except _MissingError:
+            return None
 
     def read(self, path: str) -> bytes | None:
         """The content of an object; None where there is none."""
@@ -135,6 +138,15 @@ class Bucket:
             is_missing = isinstance(error, (NotFoundError, FileNotFoundError))
             kind = _MissingError if is_missing and _NO_BUCKET not in str(error) else None
             raise (kind or ObjectStoreError)(f"{self.address}: {_reason(error)}") from error
+
+
+def _object(found: "ObjectMeta") -> Object:
+    return Object(
+        path=found["path"],
+        bytes=found["size"],
+        mtime_ns=round(found["last_modified"].timestamp() * 1e6) * 1000,
+        version=found["version"] or found["e_tag"] or "",
+    )
 
 
 def _store(address: str) -> "ObjectStore":

@@ -4,13 +4,16 @@ Values come from the environment (``DEEPCOMPRESS_*``), then from ``.env`` in the
 then from the defaults here. The documentation's settings page is made from this module.
 """
 
+import os
+import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from deepcompress_dagster import object_store
 
@@ -86,6 +89,32 @@ def _place(text: str) -> str:
     return str(_absolute(Path(text)))
 
 
+Inbox: TypeAlias = Path | str
+"""A folder, or the address of a prefix of an object store."""
+
+
+def split_inboxes(told: "Inbox | Sequence[Inbox]") -> tuple[Inbox, ...]:
+    """The inboxes that a text names, as ``PATH`` names folders, or a list of them does.
+
+    The colon of an address, which two slashes follow, divides nothing.
+    """
+    if isinstance(told, str):
+        return tuple(filter(None, re.split(rf"{re.escape(os.pathsep)}(?!//)", told)))
+    return (told,) if isinstance(told, Path) else tuple(told)
+
+
+def _inboxes(told: Any) -> tuple[Inbox, ...]:
+    places = [
+        object_store.check_address(place)
+        if isinstance(place, str) and object_store.is_address(place)
+        else _absolute(Path(place))
+        for place in split_inboxes(told)
+    ]
+    if not places or len(places) != len(set(places)):
+        raise ValueError("name one folder or address, or several different ones")
+    return tuple(places)
+
+
 def _device(value: str) -> str:
     name = value.lower()
     if name in {"auto", "cpu", "cuda", "mps"} or (name.startswith("cuda:") and name[5:].isdigit()):
@@ -144,8 +173,10 @@ class Settings(BaseSettings):
     )
 
     # Folders
-    inbox: AbsolutePath = Field(
-        Path("inbox"), description="Folder watched for PDFs, read recursively; files stay there."
+    inbox: Annotated[tuple[Inbox, ...], NoDecode, BeforeValidator(_inboxes)] = Field(
+        ("inbox",),
+        description="Folder watched for documents, read recursively; files stay there. Also"
+        " s3://BUCKET/PREFIX, gs:// or az://; several stand side by side with a colon between.",
     )
     data_dir: AbsolutePath = Field(
         Path("data"),
@@ -582,6 +613,8 @@ def markdown_table() -> str:
 
 
 def _shown_default(value: object) -> str:
+    if isinstance(value, tuple):
+        value = os.pathsep.join(map(str, value))
     return "" if value is None else f"`{value}`"
 
 

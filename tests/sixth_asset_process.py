@@ -16,7 +16,7 @@ from deepcompress_dagster.orchestration.defs.resources import GpuResource
 from deepcompress_dagster.records import PageResult
 from deepcompress_dagster.settings import Settings, load_settings
 from deepcompress_dagster.warehouse import Warehouse
-from tests.orchestration.bench import Bench, FakeParser
+from tests.orchestration.bench import Bench, FakeParser, inbox_of
 
 
 class NotingParser(FakeParser):
@@ -46,7 +46,7 @@ def main(folder: Path) -> None:
     warehouse = Warehouse(settings.data_dir)
     definitions = build_definitions(settings, {"gpu": NotingGpu()})
     with dg.DagsterInstance.ephemeral() as instance:
-        bench = Bench(instance, warehouse, definitions, settings.inbox)
+        bench = Bench(instance, warehouse, definitions, inbox_of(settings))
         (name,) = bench.register(report={"pages": 2})
 
         failed = bench.run([name], "notes")

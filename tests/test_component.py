@@ -16,7 +16,7 @@ from deepcompress_dagster.orchestration.execution.registration import register_d
 from deepcompress_dagster.orchestration.naming import PLAIN, Naming
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
-from tests.orchestration.bench import FakeGpu, write_pdf
+from tests.orchestration.bench import FakeGpu, inbox_of, write_pdf
 
 INVOICES = """
 type: deepcompress_dagster.PdfTables
@@ -126,8 +126,8 @@ def test_a_prefixed_pipeline_materialises_and_is_fresh(
     definitions = build_definitions(
         settings, {"gpu": FakeGpu()}, key_prefix=names.key_prefix, executor=None
     )
-    settings.inbox.mkdir()
-    path = write_pdf(settings.inbox / "report.pdf", pages=2)
+    inbox_of(settings).mkdir()
+    path = write_pdf(inbox_of(settings) / "report.pdf", pages=2)
     warehouse = Warehouse(settings.data_dir)
     (found,) = register_documents(instance, warehouse, [path], names=names)
     assert found.document_id

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from deepcompress_dagster.orchestration.defs.resources import GpuResource
@@ -45,7 +47,21 @@ def test_a_bad_value_is_refused_with_what_is_allowed(monkeypatch, name, value, h
 
 
 def test_folders_are_absolute_wherever_the_command_is_called(tmp_path):
-    assert load_settings().inbox == tmp_path / "inbox"
+    assert load_settings().inbox == (tmp_path / "inbox",)
+
+
+def test_several_inboxes_stand_side_by_side_as_folders_do_in_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("DEEPCOMPRESS_INBOX", "scans:s3://mail/in/:/srv/post")
+    assert load_settings().inbox == (tmp_path / "scans", "s3://mail/in", Path("/srv/post"))
+    assert load_settings(inbox=["gs://a", "b"]).inbox == ("gs://a", tmp_path / "b")
+    for told, hint in (
+        ("ftp://host/in", "addresses begin with s3://"),
+        ("s3:///in", "s3://BUCKET"),
+        ("a:a", "several different ones"),
+    ):
+        monkeypatch.setenv("DEEPCOMPRESS_INBOX", told)
+        with pytest.raises(SettingsError, match=hint):
+            load_settings()
 
 
 def test_an_auto_batch_size_may_be_written_out(monkeypatch):

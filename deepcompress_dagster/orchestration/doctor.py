@@ -21,9 +21,9 @@ from deepcompress_dagster.file_lock import is_held
 from deepcompress_dagster.hosts.errors import HostError
 from deepcompress_dagster.hosts.warm import client as warm
 from deepcompress_dagster.models.predictor import ModelError
-from deepcompress_dagster.orchestration import disk, run_records
+from deepcompress_dagster.orchestration import disk, inbox, run_records
 from deepcompress_dagster.records import DocumentStatus
-from deepcompress_dagster.settings import ParseOn, Settings, SettingsError
+from deepcompress_dagster.settings import Inbox, ParseOn, Settings, SettingsError
 from deepcompress_dagster.warehouse import Warehouse, WarehouseError
 
 PACKAGES = ("deepcompress-dagster", "dagster", "duckdb", "pymupdf", "torch", "transformers")
@@ -103,13 +103,8 @@ def _passwords(settings: Settings) -> Iterator[Finding]:
 
 
 def _folders(settings: Settings) -> Iterator[Finding]:
-    inbox, data, models = settings.inbox, settings.data_dir, settings.models_dir
-    readable = inbox.is_dir() and os.access(inbox, os.R_OK | os.X_OK)
-    yield Finding(
-        "inbox",
-        f"{inbox} is {'readable' if readable else 'missing or may not be read'}",
-        None if readable else "create it, mount it, or name another with DEEPCOMPRESS_INBOX",
-    )
+    data, models = settings.data_dir, settings.models_dir
+    yield from map(_inbox, settings.inbox)
     state = f"{data}, {disk.free_mb(data)} MB free, {disk.needed_mb(settings)} MB kept free"
     yield Finding("data folder", state, disk.blocked_reason(settings))
     kind = file_system(data)
@@ -121,6 +116,23 @@ def _folders(settings: Settings) -> Iterator[Finding]:
         else None,
     )
     yield Finding("models folder", f"{models}, {disk.free_mb(models)} MB free")
+
+
+def _inbox(place: Inbox) -> Finding:
+    if isinstance(place, Path):
+        is_readable = place.is_dir() and os.access(place, os.R_OK | os.X_OK)
+        advice = "create it, mount it, or name another with DEEPCOMPRESS_INBOX"
+    else:
+        try:
+            next(inbox.candidates(place, settle_s=0), None)
+            is_readable, advice = True, ""
+        except inbox.InboxError as error:
+            is_readable, advice = False, str(error)
+    return Finding(
+        "inbox",
+        f"{place} is {'readable' if is_readable else 'missing or may not be read'}",
+        None if is_readable else advice,
+    )
 
 
 def file_system(folder: Path) -> str:

@@ -1,7 +1,7 @@
-"""The watched folder: which files in it are PDFs that do not change any more. Knows no Dagster.
+"""The inboxes: which files in folders and object stores are PDFs at rest. Knows no Dagster.
 
 A tick that runs out of time stops at a file and the next one goes on behind it, so files are
-visited in one fixed order: by the parts of their path below the folder.
+visited in one fixed order: by the parts of their path below the folder, or as a store lists them.
 """
 
 import logging
@@ -9,11 +9,16 @@ import os
 import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from deepcompress_dagster import object_store
+from deepcompress_dagster.object_store import Bucket, Object
+from deepcompress_dagster.settings import Inbox
+
 if TYPE_CHECKING:
-    from deepcompress_dagster.warehouse.types import FileStat
+    from deepcompress_dagster.warehouse.types import FileStat, RemoteFile
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +34,20 @@ LONGEST_WAIT_S = 3600.0
 """An unreadable file is tried again after 30 s, then after twice as long each time, up to 1 h."""
 
 _Parts = tuple[str, ...]
+
+
+class InboxError(RuntimeError):
+    """An inbox cannot be looked into; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that may become a document. ``after`` is where a later look goes on behind it."""
+
+    file: "Path | RemoteFile"
+    stat: "FileStat"
+    is_stable: bool
+    after: str
 
 
 @dataclass
@@ -71,6 +90,52 @@ def is_stable(stat: os.stat_result, settle_s: float, now: float) -> bool:
     """
     changes = (time for time in (stat.st_mtime, stat.st_ctime) if time <= now + CLOCK_SKEW_S)
     return all(now - change >= settle_s for change in changes)
+
+
+def candidates(inbox: Inbox, *, settle_s: float, after: str = "") -> Iterator[Candidate]:
+    """The PDFs of an inbox in order, those behind ``after`` only.
+
+    What is in a store is whole, and stable. Raises InboxError where it cannot be looked into.
+    """
+    if isinstance(inbox, Path):
+        if not inbox.is_dir():
+            raise InboxError(f"the inbox {inbox} is missing: create it")
+        for stat, is_at_rest in pdfs(inbox, settle_s=settle_s, after=after):
+            path = Path(stat.path)
+            yield Candidate(path, stat, is_at_rest, str(path.relative_to(inbox)))
+        return
+    try:
+        bucket = Bucket(inbox)
+        for found in bucket.list(after):
+            parts = PurePosixPath(found.path).parts
+            if is_pdf_name(parts[-1]) and not any(part.startswith(".") for part in parts):
+                yield _of_bucket(bucket, found)
+    except (object_store.ObjectStoreError, ValueError) as error:
+        raise InboxError(str(error)) from error
+
+
+def object_at(address: str) -> Candidate | None:
+    """The object that an address names, where it is one. Raises InboxError."""
+    folder, _, name = object_store.check_address(address).rpartition("/")
+    try:
+        bucket = Bucket(folder)
+        found = bucket.find(name)
+    except (object_store.ObjectStoreError, ValueError) as error:
+        raise InboxError(str(error)) from error
+    return _of_bucket(bucket, found) if found else None
+
+
+def _of_bucket(bucket: Bucket, found: Object) -> Candidate:
+    from deepcompress_dagster.warehouse.types import RemoteFile
+
+    file = RemoteFile.of(
+        f"{bucket.address}/{found.path}",
+        found.bytes,
+        found.mtime_ns,
+        found.version,
+        partial(bucket.fetch, found.path),
+    )
+    return Candidate(file, file.stat, True, found.path)
 
 
 def pdfs(

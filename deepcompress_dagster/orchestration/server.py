@@ -36,6 +36,9 @@ STOP_TIMEOUT_S = 8.0
 """Time for a run to put its pages away after Ctrl-C, before it is killed."""
 
 
+SENSOR_TIMEOUT_S = 300
+"""Dagster gives up on a tick after 60 s; a large object takes longer to fetch."""
+
 MOST_RESTARTS = 10
 """In an hour; what dies more often has a reason that starting it again does not mend."""
 
@@ -79,12 +82,16 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
     require_free(host, port, "--port")
     parse_on = settings.parse_on if "parse_on" in settings.model_fields_set else ParseOn.WARM
     companions = [*_warm(parse_on), *_web(settings, host)]
-    settings.inbox.mkdir(parents=True, exist_ok=True)
+    for folder in settings.inbox:
+        if isinstance(folder, Path):
+            folder.mkdir(parents=True, exist_ok=True)
+    watched = os.pathsep.join(map(str, settings.inbox))
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(install_home(settings)),
         "PYTHONSAFEPATH": "1",
-        "DEEPCOMPRESS_INBOX": str(settings.inbox),
+        "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": str(SENSOR_TIMEOUT_S),
+        "DEEPCOMPRESS_INBOX": watched,
         "DEEPCOMPRESS_DATA_DIR": str(settings.data_dir),
         "DEEPCOMPRESS_MODELS_DIR": str(settings.models_dir),
         "DEEPCOMPRESS_METRICS_PORT": str(settings.metrics_port),
@@ -107,7 +114,7 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
             )
             try:
                 _wait_for_ui(child, host, port, stopping, log_file)
-                print(f"Watching {settings.inbox}; the UI is at http://{host}:{port}", flush=True)
+                print(f"Watching {watched}; the UI is at http://{host}:{port}", flush=True)
                 _watch(child, stopping, beside.tend)
             finally:
                 _stop(child)

@@ -26,7 +26,9 @@ from deepcompress_dagster.warehouse.types import (
     FileStat,
     Format,
     Health,
+    Place,
     Registration,
+    RemoteFile,
     StalePartition,
 )
 
@@ -48,8 +50,10 @@ __all__ = [
     "NewerSchemaError",
     "NotMaterializedError",
     "NothingStagedError",
+    "Place",
     "QueryError",
     "Registration",
+    "RemoteFile",
     "StalePartition",
     "UnknownDocumentError",
     "Warehouse",

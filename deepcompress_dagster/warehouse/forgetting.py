@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from pathlib import Path
 
 import duckdb
 
 from deepcompress_dagster.warehouse.arrow import insert
 from deepcompress_dagster.warehouse.pdf_store import StoredPdf
 from deepcompress_dagster.warehouse.schema import MAIN_TABLES, STAGING_TABLES
+from deepcompress_dagster.warehouse.types import Place
 
 
 def forget(conn: duckdb.DuckDBPyConnection, hashes: dict[str, str], now: datetime) -> None:
@@ -32,7 +32,7 @@ def recall(conn: duckdb.DuckDBPyConnection, hashes: Iterable[str]) -> None:
 
 def refusals(
     conn: duckdb.DuckDBPyConnection, files: Collection[StoredPdf]
-) -> dict[Path, tuple[StoredPdf, str]]:
+) -> dict[Place, tuple[StoredPdf, str]]:
     """Those of the files that were forgotten, by path, with what is to be said of each."""
     found = dict(
         conn.execute(

@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from deepcompress_dagster.warehouse.errors import WarehouseBusyError, WarehouseError
 from deepcompress_dagster.warehouse.files import clone_descriptor, replace_synced
 from deepcompress_dagster.warehouse.lock import WarehouseLock
-from deepcompress_dagster.warehouse.types import FileStat
+from deepcompress_dagster.warehouse.types import FileStat, Place, RemoteFile
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -69,21 +69,46 @@ class PdfStore:
 
         Raises UnreadableFileError for a file that cannot be read, is none, or changes meanwhile.
         """
+        return self._keep(path, lambda temporary: _copy(path, temporary))
+
+    def fetch(self, file: RemoteFile) -> StoredPdf:
+        """Fetch an object of a store, hash it and keep it. Only within ``receiving``.
+
+        Raises UnreadableFileError for one that cannot be fetched, or is another by now.
+        """
+        return self._keep(file.stat.path, lambda temporary: _fetch(file, temporary))
+
+    def _keep(self, place: Place, copy: Callable[[Path], StoredPdf]) -> StoredPdf:
         temporary = self._incoming / uuid.uuid4().hex
         try:
-            kept = _copy(path, temporary)
+            kept = copy(temporary)
             if not self.has(kept.sha256, kept.stat.bytes):
                 target = self.path(kept.sha256)
                 target.parent.mkdir(exist_ok=True)
                 replace_synced(temporary, target)
         except OSError as error:
-            where = error.filename if error.filename is not None else path
+            where = error.filename if error.filename is not None else place
             raise UnreadableFileError(
-                f"cannot read or keep {path}: {error.strerror} ({where})"
+                f"cannot read or keep {place}: {error.strerror} ({where})"
             ) from error
         finally:
             temporary.unlink(missing_ok=True)
         return kept
+
+
+def _fetch(file: RemoteFile, target: Path) -> StoredPdf:
+    try:
+        file.fetch(target)
+    except RuntimeError as error:
+        raise UnreadableFileError(f"cannot fetch {file.stat.path}: {error}") from error
+    with target.open("rb") as fetched:
+        digest = hashlib.file_digest(fetched, "sha256").hexdigest()
+    if target.stat().st_size != file.stat.bytes:
+        raise UnreadableFileError(
+            f"{file.stat.path} changed while it was fetched: register it again later"
+        )
+    target.chmod(0o444)
+    return StoredPdf(file.stat, digest)
 
 
 def _copy(path: Path, target: Path) -> StoredPdf:

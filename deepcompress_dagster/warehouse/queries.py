@@ -24,6 +24,7 @@ from deepcompress_dagster.warehouse.types import (
     DocumentRow,
     DocumentSummary,
     Failure,
+    Place,
     StalePartition,
 )
 
@@ -109,13 +110,13 @@ def unparsed_attachments(conn: duckdb.DuckDBPyConnection, ids: Collection[str]) 
     return [document_id for document_id, _ in rows]
 
 
-def sources(conn: duckdb.DuckDBPyConnection, ids: Collection[str]) -> list[Path]:
-    """Paths at which these documents were seen, in order."""
+def sources(conn: duckdb.DuckDBPyConnection, ids: Collection[str]) -> list[Place]:
+    """Paths and addresses at which these documents were seen, in order."""
     rows = conn.execute(
         "SELECT path FROM sources WHERE list_contains($ids::VARCHAR[], document_id) ORDER BY path",
         {"ids": list(ids)},
     ).fetchall()
-    return [Path(path) for (path,) in rows]
+    return [path if "://" in path else Path(path) for (path,) in rows]
 
 
 def counts(conn: duckdb.DuckDBPyConnection) -> dict[DocumentStatus, int]:

@@ -19,7 +19,7 @@ import duckdb
 from deepcompress_dagster.records import DocumentStatus
 from deepcompress_dagster.warehouse.arrow import bound, insert
 from deepcompress_dagster.warehouse.pdf_store import StoredPdf
-from deepcompress_dagster.warehouse.types import FileStat
+from deepcompress_dagster.warehouse.types import FileStat, Place
 
 _SLUG_CHARACTERS = 40
 _ID_DIGITS = (12, 16, 64)
@@ -31,7 +31,8 @@ _IDS = {"document_id": "string", "sha256": "string"}
 _PLACES = {"old": "string", "new": "string"}
 
 _IS_SAME_FILE = (
-    "s.path = f.path AND s.bytes = f.bytes AND s.mtime_ns = f.mtime_ns AND s.inode = f.inode"
+    "s.path = f.path AND s.bytes = f.bytes AND s.inode = f.inode "
+    "AND (s.mtime_ns = f.mtime_ns OR contains(f.path, '://'))"
 )
 
 
@@ -52,9 +53,9 @@ class KnownFile:
     is_present: bool
 
 
-def path_text(path: Path) -> str:
-    """The absolute path as UTF-8 text; bytes that are none are escaped with a backslash."""
-    return _text(str(path.absolute()))
+def path_text(place: Place) -> str:
+    """An address, or the absolute path as UTF-8 text, where a backslash escapes other bytes."""
+    return place if isinstance(place, str) else _text(str(place.absolute()))
 
 
 def slug(file_name: str) -> str:
@@ -66,7 +67,7 @@ def slug(file_name: str) -> str:
 
 def known_files(
     conn: duckdb.DuckDBPyConnection, files: Sequence[FileStat]
-) -> dict[Path, KnownFile]:
+) -> dict[Place, KnownFile]:
     """Those of ``files`` that were seen just so before."""
     with bound(conn, _STATS, [_stat_row(file) for file in files]) as source:
         rows = conn.execute(
@@ -77,7 +78,7 @@ def known_files(
             """
         ).fetchall()
     found = {path: rest for path, *rest in rows}
-    known = {}
+    known: dict[Place, KnownFile] = {}
     for file in files:
         if (text := path_text(file.path)) in found:
             sha256, document_id, is_present = found[text]
@@ -85,13 +86,13 @@ def known_files(
     return known
 
 
-def unseen(conn: duckdb.DuckDBPyConnection, files: Sequence[FileStat]) -> list[Path]:
+def unseen(conn: duckdb.DuckDBPyConnection, files: Sequence[FileStat]) -> list[Place]:
     """The files that ``sources`` has not, has with another stat, or has as gone."""
     known = known_files(conn, files)
     return [f.path for f in files if f.path not in known or not known[f.path].is_present]
 
 
-def missing(conn: duckdb.DuckDBPyConnection, folder: Path, files: Sequence[FileStat]) -> list[str]:
+def missing(conn: duckdb.DuckDBPyConnection, folder: Place, files: Sequence[FileStat]) -> list[str]:
     """Paths of present sources below ``folder`` that are not among ``files``."""
     with bound(conn, _STATS, [_stat_row(file) for file in files]) as source:
         rows = conn.execute(
@@ -112,7 +113,7 @@ def mark_missing(conn: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
 
 def record(
     conn: duckdb.DuckDBPyConnection, files: Sequence[StoredPdf], now: datetime
-) -> dict[Path, Identity]:
+) -> dict[Place, Identity]:
     """Make the kept files known: documents, sources, and who is current. One per path."""
     identities = _identify(conn, files, now)
     rows = [
@@ -133,7 +134,7 @@ def record(
 
 def _identify(
     conn: duckdb.DuckDBPyConnection, files: Sequence[StoredPdf], now: datetime
-) -> dict[Path, Identity]:
+) -> dict[Place, Identity]:
     ids = _known_ids(conn, [file.sha256 for file in files])
     first = {file.sha256: file for file in reversed(files) if file.sha256 not in ids}
     new = _free_ids(conn, [file for file in files if first.get(file.sha256) is file])
@@ -144,7 +145,7 @@ def _identify(
             {
                 "document_id": document_id,
                 "sha256": file.sha256,
-                "file_name": _text(file.stat.path.name),
+                "file_name": _text(file.stat.name),
                 "bytes": file.stat.bytes,
                 "status": DocumentStatus.REGISTERED.value,
                 "is_current": True,
@@ -173,7 +174,7 @@ def _known_ids(conn: duckdb.DuckDBPyConnection, hashes: Iterable[str]) -> dict[s
 def _free_ids(conn: duckdb.DuckDBPyConnection, files: Sequence[StoredPdf]) -> dict[str, StoredPdf]:
     """An id for each file, in order: the shortest that no other document has."""
     candidates = {
-        file.sha256: [f"{slug(file.stat.path.name)}-{file.sha256[:n]}" for n in _ID_DIGITS]
+        file.sha256: [f"{slug(file.stat.name)}-{file.sha256[:n]}" for n in _ID_DIGITS]
         for file in files
     }
     rows = [{"document_id": name} for names in candidates.values() for name in names]

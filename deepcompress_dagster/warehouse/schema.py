@@ -164,14 +164,18 @@ DOCUMENTS = Table(
 
 SOURCES = Table(
     "sources",
-    "One row per path at which a PDF was seen.",
+    "One row per path or address at which a PDF was seen.",
     ("path",),
     (
-        Column("path", "VARCHAR", "Absolute path; bytes that are not UTF-8 are escaped."),
+        Column(
+            "path", "VARCHAR", "Absolute path, with bytes that are not UTF-8 escaped; or address."
+        ),
         Column("document_id", "VARCHAR", "The document found there last."),
         Column("bytes", "BIGINT", "Size of the file in bytes."),
         Column("mtime_ns", "BIGINT", "Modification time, ns since 1970."),
-        Column("inode", "UBIGINT", "Inode of the file."),
+        Column(
+            "inode", "UBIGINT", "Inode of the file; of an object a hash of its version or etag."
+        ),
         Column("seen_at", "TIMESTAMP", "When it was last read, UTC."),
         Column("present", "BOOLEAN", "False once the file was missed."),
     ),

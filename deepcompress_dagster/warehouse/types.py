@@ -3,12 +3,14 @@
 Times are UTC without a time zone, as they are stored.
 """
 
+import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import TypeAlias
 
 from deepcompress_dagster.records import DocumentStatus
 
@@ -22,14 +24,26 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
+Place: TypeAlias = Path | str
+"""Where a file is: a path, or the address of an object in a store."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """What tells whether a file is the one seen before, without reading it."""
+    """What tells whether a file is the one seen before, without reading it.
 
-    path: Path
+    ``inode`` of an object is a hash of its version, and when it was written does not count.
+    """
+
+    path: Place
     bytes: int
     mtime_ns: int
     inode: int
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return self.path.name if isinstance(self.path, Path) else PurePosixPath(self.path).name
 
     @classmethod
     def of(cls, path: Path, stat: os.stat_result | None = None) -> "FileStat":
@@ -39,13 +53,33 @@ class FileStat:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """An object of a store that is to become a document; ``fetch`` writes its bytes to a path.
+
+    ``fetch`` raises OSError, and RuntimeError with what the store says.
+    """
+
+    stat: FileStat
+    fetch: Callable[[Path], object]
+
+    @classmethod
+    def of(
+        cls, address: str, size: int, mtime_ns: int, version: str, fetch: Callable[[Path], object]
+    ) -> "RemoteFile":
+        """The object at ``address``; ``version`` is its version or etag, empty without one."""
+        said = version or str(mtime_ns)
+        inode = int.from_bytes(hashlib.sha256(said.encode()).digest()[:8], "big")
+        return cls(FileStat(address, size, mtime_ns, inode), fetch)
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """What became of one path: a document, or the reason why not.
 
     ``is_new`` is True for the path that made the document known, and for no other.
     """
 
-    path: Path
+    path: Place
     document_id: str | None
     is_new: bool = False
     error: str | None = None

@@ -53,7 +53,9 @@ from deepcompress_dagster.warehouse.types import (
     FileStat,
     Format,
     Health,
+    Place,
     Registration,
+    RemoteFile,
     StalePartition,
 )
 
@@ -124,42 +126,47 @@ class Warehouse:
     # Registration
 
     def register(
-        self, paths: Sequence[Path], *, publish: bool = False, recall: Collection[Path] = ()
+        self,
+        files: Sequence[Path | RemoteFile],
+        *,
+        publish: bool = False,
+        recall: Collection[Place] = (),
     ) -> list[Registration]:
-        """Make the files at ``paths`` known; one answer per path, in order.
+        """Make files known, of this machine or of object stores; one answer each, in order.
 
         Never raises for a bad file: its answer carries the error. A file that ``sources`` knows
         with the same stat is not read again. ``publish`` publishes what came of it, if it is due.
         A document that was forgotten is refused, but for the paths to ``recall``.
         """
-        recalled = {path.absolute() for path in recall}
-        unique = list(dict.fromkeys(path.absolute() for path in paths))
+        recalled = {_key(place) for place in recall}
+        unique = {_key(file): file for file in files}
         known = self._known(unique)
-        unknown = [path for path in unique if path not in known]
+        unknown = [place for place in unique if place not in known]
         with self._pdfs.receiving(), ThreadPoolExecutor(_READERS) as readers:
-            taken = dict(zip(unknown, readers.map(self._take, unknown), strict=True))
-        files = [file for file in taken.values() if isinstance(file, StoredPdf)]
-        files += [k.file for k in known.values() if not k.is_present]
+            stored = readers.map(self._take, [unique[place] for place in unknown])
+            taken = dict(zip(unknown, stored, strict=True))
+        kept = [file for file in taken.values() if isinstance(file, StoredPdf)]
+        kept += [k.file for k in known.values() if not k.is_present]
         identities = {
-            path: registration.Identity(k.document_id, is_new=False) for path, k in known.items()
+            place: registration.Identity(k.document_id, is_new=False) for place, k in known.items()
         }
-        if files:
+        if kept:
             with self._database.write() as conn:
                 forgetting.recall(
-                    conn, [file.sha256 for file in files if file.stat.path in recalled]
+                    conn, [file.sha256 for file in kept if file.stat.path in recalled]
                 )
-                refused = forgetting.refusals(conn, files)
-                files = [file for file in files if file.stat.path not in refused]
-                identities |= registration.record(conn, files, self._now())
+                refused = forgetting.refusals(conn, kept)
+                kept = [file for file in kept if file.stat.path not in refused]
+                identities |= registration.record(conn, kept, self._now())
             for path, (file, reason) in refused.items():
                 self._pdfs.remove(file.sha256)
                 taken[path] = UnreadableFileError(reason)
             if publish:
                 self.publish()
-        return [_registration(path, identities, taken) for path in paths]
+        return [_registration(file, identities, taken) for file in files]
 
-    def sources(self, document_ids: Collection[str]) -> list[Path]:
-        """Paths at which these documents were seen, in order."""
+    def sources(self, document_ids: Collection[str]) -> list[Place]:
+        """Paths and addresses at which these documents were seen, in order."""
         with self._database.read() as conn:
             return queries.sources(conn, document_ids)
 
@@ -181,13 +188,13 @@ class Warehouse:
             forgetting.forget(conn, hashes, self._now())
         self._snapshots.publish_alone()
 
-    def unseen(self, files: Sequence[FileStat]) -> list[Path]:
+    def unseen(self, files: Sequence[FileStat]) -> list[Place]:
         """Those of ``files`` that ``sources`` does not know as present with this stat."""
         with self._database.read() as conn:
             return registration.unseen(conn, files)
 
-    def mark_missing(self, folder: Path, files: Sequence[FileStat]) -> int:
-        """Mark the sources below ``folder`` that are not among ``files`` as gone: how many."""
+    def mark_missing(self, folder: Place, files: Sequence[FileStat]) -> int:
+        """Mark sources below a folder or address that are not among ``files`` as gone: how many."""
         with self._database.read() as conn:
             gone = registration.missing(conn, folder, files)
         if gone:
@@ -486,18 +493,22 @@ class Warehouse:
         with self.reader() as conn, _user_errors():
             export.write(_relation(conn, sql), form, target)
 
-    def _known(self, paths: Sequence[Path]) -> dict[Path, registration.KnownFile]:
-        """Those of ``paths`` that need no reading: seen just so before, and kept."""
-        files = [file for path in paths if (file := _stat(path)) is not None]
+    def _known(
+        self, files: Mapping[Place, Path | RemoteFile]
+    ) -> dict[Place, registration.KnownFile]:
+        """Those of ``files`` that need no reading: seen just so before, and kept."""
+        stats = [stat for file in files.values() if (stat := _stat(file)) is not None]
         with self._database.read() as conn:
-            known = registration.known_files(conn, files)
+            known = registration.known_files(conn, stats)
         return {
             path: k for path, k in known.items() if self._pdfs.has(k.file.sha256, k.file.stat.bytes)
         }
 
-    def _take(self, path: Path) -> StoredPdf | UnreadableFileError:
+    def _take(self, file: Path | RemoteFile) -> StoredPdf | UnreadableFileError:
         try:
-            return self._pdfs.take(path)
+            if isinstance(file, RemoteFile):
+                return self._pdfs.fetch(file)
+            return self._pdfs.take(file.absolute())
         except UnreadableFileError as error:
             return error
 
@@ -523,19 +534,29 @@ def _relation(
     return relation
 
 
-def _stat(path: Path) -> FileStat | None:
+def _key(file: Place | RemoteFile) -> Place:
+    """What a file is known by while it is registered."""
+    if isinstance(file, RemoteFile):
+        return file.stat.path
+    return file.absolute() if isinstance(file, Path) else file
+
+
+def _stat(file: Path | RemoteFile) -> FileStat | None:
+    if isinstance(file, RemoteFile):
+        return file.stat
     try:
-        return FileStat.of(path)
+        return FileStat.of(file)
     except OSError:
         return None
 
 
 def _registration(
-    path: Path,
-    identities: Mapping[Path, registration.Identity],
-    taken: Mapping[Path, StoredPdf | UnreadableFileError],
+    file: Path | RemoteFile,
+    identities: Mapping[Place, registration.Identity],
+    taken: Mapping[Place, StoredPdf | UnreadableFileError],
 ) -> Registration:
-    key = path.absolute()
+    key = _key(file)
+    place = file if isinstance(file, Path) else key
     if key in identities:
-        return Registration(path, identities[key].document_id, identities[key].is_new)
-    return Registration(path, None, error=str(taken[key]))
+        return Registration(place, identities[key].document_id, identities[key].is_new)
+    return Registration(place, None, error=str(taken[key]))

@@ -128,6 +128,13 @@ def write_pdf(path: Path, **spec: Any) -> Path:
     return path
 
 
+def inbox_of(settings: Settings) -> Path:
+    """The folder that is the only inbox."""
+    (folder,) = settings.inbox
+    assert isinstance(folder, Path)
+    return folder
+
+
 @dataclass
 class Bench:
     """Files in, runs on them, and what Dagster and the warehouse say of it afterwards."""

@@ -9,7 +9,7 @@ import pytest
 from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.settings import Settings, load_settings
 from deepcompress_dagster.warehouse import Warehouse
-from tests.orchestration.bench import Bench, FakeGpu, FakeParser
+from tests.orchestration.bench import Bench, FakeGpu, FakeParser, inbox_of
 
 
 @pytest.fixture(autouse=True)
@@ -53,4 +53,4 @@ def bench(
     definitions: dg.Definitions,
     settings: Settings,
 ) -> Bench:
-    return Bench(instance, warehouse, definitions, settings.inbox)
+    return Bench(instance, warehouse, definitions, inbox_of(settings))

@@ -18,7 +18,7 @@ from deepcompress_dagster.orchestration.inbox import Backoff
 from deepcompress_dagster.orchestration.naming import PLAIN
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
-from tests.orchestration.bench import FakeGpu, FakeParser, leave_lock, write_pdf
+from tests.orchestration.bench import FakeGpu, FakeParser, inbox_of, leave_lock, write_pdf
 
 CHILD = """
 import os, signal, sys
@@ -55,7 +55,12 @@ def home(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def kill_a_run(home: dg.DagsterInstance, settings: Settings, name: str, instant: str) -> None:
-    folders = [Path(__file__).parents[2], home.root_directory, settings.data_dir, settings.inbox]
+    folders = [
+        Path(__file__).parents[2],
+        home.root_directory,
+        settings.data_dir,
+        inbox_of(settings),
+    ]
     arguments = [*map(str, folders), name, instant]
     child = subprocess.run(
         [sys.executable, "-c", CHILD, *arguments], capture_output=True, check=False, timeout=110
@@ -82,7 +87,7 @@ def reported(home: dg.DagsterInstance) -> list[str]:
 
 @pytest.fixture
 def document_id(home: dg.DagsterInstance, settings: Settings, warehouse: Warehouse) -> str:
-    path = write_pdf(settings.inbox / "report.pdf", pages=5)
+    path = write_pdf(inbox_of(settings) / "report.pdf", pages=5)
     return register_documents(home, warehouse, [path])[0].document_id or ""
 
 

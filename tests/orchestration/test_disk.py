@@ -10,7 +10,7 @@ from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration import disk
 from deepcompress_dagster.records import DocumentStatus
 from deepcompress_dagster.settings import Settings
-from tests.orchestration.bench import Bench, FakeGpu, FakeParser, write_pdf
+from tests.orchestration.bench import Bench, FakeGpu, FakeParser, inbox_of, write_pdf
 from tests.orchestration.test_sensors import Daemon
 
 MORE_THAN_THERE_IS = 1_000_000
@@ -26,7 +26,7 @@ def short_of_room(settings: Settings) -> Settings:
 def test_the_sensor_waits_for_room_and_then_takes_up_what_came(
     bench: Bench, settings: Settings
 ) -> None:
-    write_pdf(settings.inbox / "a.pdf")
+    write_pdf(inbox_of(settings) / "a.pdf")
     waiting = Daemon(bench, short_of_room(settings))
     assert waiting.tick() == []
     assert "DEEPCOMPRESS_MIN_FREE_MB" in waiting.result.skip_reason.skip_message

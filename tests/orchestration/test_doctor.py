@@ -15,7 +15,7 @@ from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
 from deepcompress_dagster.warehouse.lock import WarehouseLock
 from deepcompress_dagster.warehouse.schema import SCHEMA_VERSION
-from tests.orchestration.bench import Bench, leave_lock
+from tests.orchestration.bench import Bench, inbox_of, leave_lock
 
 
 def look(settings: Settings) -> dict[str, Finding]:
@@ -45,7 +45,7 @@ def test_all_is_well_after_a_good_run(bench: Bench, settings: Settings) -> None:
 
 
 def test_missing_models_and_folders_come_with_what_to_do(settings: Settings) -> None:
-    settings.inbox.rmdir()
+    inbox_of(settings).rmdir()
     found = look(settings)
     assert found["model ppocrv6"].advice == "deepcompress models pull"
     assert "DEEPCOMPRESS_INBOX" in (found["inbox"].advice or "")

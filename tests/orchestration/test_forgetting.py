@@ -15,7 +15,7 @@ from deepcompress_dagster.orchestration import forgetting, run_records
 from deepcompress_dagster.orchestration.execution.registration import register_documents
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import UnknownDocumentError, Warehouse
-from tests.orchestration.bench import Bench, FakeGpu, FakeParser, write_pdf
+from tests.orchestration.bench import Bench, FakeGpu, FakeParser, inbox_of, write_pdf
 from tests.orchestration.test_sensors import Daemon
 
 TRACE = "Zwetschgenknoedel"
@@ -29,7 +29,7 @@ def kept_bench(tmp_path: Path, settings: Settings) -> Iterator[Bench]:
     home.mkdir()
     with dg.DagsterInstance.local_temp(str(home)) as instance:
         definitions = build_definitions(settings, {"gpu": FakeGpu()})
-        yield Bench(instance, Warehouse(settings.data_dir), definitions, settings.inbox)
+        yield Bench(instance, Warehouse(settings.data_dir), definitions, inbox_of(settings))
 
 
 def files_with(folder: Path, *words: str) -> list[str]:

@@ -16,7 +16,7 @@ from deepcompress_dagster.orchestration.execution.registration import register_d
 from deepcompress_dagster.settings import Settings, load_settings
 from deepcompress_dagster.warehouse import Warehouse
 from tests import taught_checkpoints as taught
-from tests.orchestration.bench import Bench
+from tests.orchestration.bench import Bench, inbox_of
 from tests.taught_checkpoints import Box
 
 pytestmark = pytest.mark.models
@@ -61,12 +61,12 @@ def full(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
         device="cpu",
         **models,
     )
-    settings.inbox.mkdir()
-    (settings.inbox / SAMPLE).write_bytes((samples / SAMPLE).read_bytes())
+    inbox_of(settings).mkdir()
+    (inbox_of(settings) / SAMPLE).write_bytes((samples / SAMPLE).read_bytes())
     warehouse, definitions = Warehouse(settings.data_dir), build_definitions(settings)
     with dg.DagsterInstance.ephemeral() as instance:
-        register_documents(instance, warehouse, sorted(settings.inbox.iterdir()))
-        yield Bench(instance, warehouse, definitions, settings.inbox)
+        register_documents(instance, warehouse, sorted(inbox_of(settings).iterdir()))
+        yield Bench(instance, warehouse, definitions, inbox_of(settings))
 
 
 def rendered(path: Path) -> Image:

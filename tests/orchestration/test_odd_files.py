@@ -11,7 +11,7 @@ import pytest
 
 from deepcompress_dagster.orchestration.inbox import Backoff
 from deepcompress_dagster.settings import Settings
-from tests.orchestration.bench import Bench, FakeParser, write_pdf
+from tests.orchestration.bench import Bench, FakeParser, inbox_of, write_pdf
 from tests.orchestration.test_sensors import Daemon
 
 NAMES = [
@@ -49,7 +49,7 @@ def test_documents_of_any_name_are_taken_up_and_stay_in_their_place(
     daemon: Daemon, settings: Settings, tmp_path: Path
 ) -> None:
     for number, name in enumerate(NAMES):
-        write_pdf(settings.inbox / f"folder {number % 3}" / name, number=number)
+        write_pdf(inbox_of(settings) / f"folder {number % 3}" / name, number=number)
     outside = {path for path in files_under(tmp_path) if settings.data_dir not in path.parents}
     requests = daemon.tick()
     assert daemon.execute(requests) == [True] * len(requests)
@@ -68,7 +68,7 @@ def test_documents_of_any_name_are_taken_up_and_stay_in_their_place(
 def test_what_is_no_file_is_left_alone_and_holds_nobody_up(
     daemon: Daemon, settings: Settings
 ) -> None:
-    inbox = settings.inbox
+    inbox = inbox_of(settings)
     os.mkfifo(inbox / "pipe.pdf")
     (inbox / "link to pipe.pdf").symlink_to(inbox / "pipe.pdf")
     (inbox / "folder.pdf").mkdir()
@@ -87,9 +87,9 @@ def test_what_is_no_file_is_left_alone_and_holds_nobody_up(
 def test_a_file_that_cannot_be_read_is_told_and_taken_up_when_it_can(
     daemon: Daemon, settings: Settings
 ) -> None:
-    path = settings.inbox / "a.pdf"
+    path = inbox_of(settings) / "a.pdf"
     path.symlink_to("/proc/self/mem")
-    write_pdf(settings.inbox / "b.pdf")
+    write_pdf(inbox_of(settings) / "b.pdf")
     now = 0.0
     daemon.backoff = Backoff(clock=lambda: now)
     assert daemon.execute(daemon.tick()) == [True]
@@ -106,8 +106,8 @@ def test_a_file_that_cannot_be_read_is_told_and_taken_up_when_it_can(
 def test_a_file_that_vanishes_before_it_is_read_comes_back_later(
     daemon: Daemon, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_pdf(settings.inbox / "a.pdf")
-    aside = settings.inbox.parent / "aside.pdf"
+    path = write_pdf(inbox_of(settings) / "a.pdf")
+    aside = inbox_of(settings).parent / "aside.pdf"
     register = daemon.bench.warehouse.register
 
     def vanish_first(paths: list[Path]) -> object:
@@ -127,18 +127,18 @@ def test_a_file_that_vanishes_before_it_is_read_comes_back_later(
 def test_an_inbox_that_is_unmounted_for_a_while_costs_nothing(
     daemon: Daemon, settings: Settings
 ) -> None:
-    write_pdf(settings.inbox / "a.pdf", pages=2)
+    write_pdf(inbox_of(settings) / "a.pdf", pages=2)
     assert daemon.execute(daemon.tick()) == [True]
     before = daemon.bench.warehouse.documents()
-    away = settings.inbox.with_name("away")
-    settings.inbox.rename(away)
+    away = inbox_of(settings).with_name("away")
+    inbox_of(settings).rename(away)
     assert daemon.tick() == []
     assert "is missing: create it" in daemon.result.skip_reason.skip_message
 
-    settings.inbox.mkdir()  # the empty mount point
+    inbox_of(settings).mkdir()  # the empty mount point
     assert daemon.tick() == []
-    settings.inbox.rmdir()
-    away.rename(settings.inbox)
+    inbox_of(settings).rmdir()
+    away.rename(inbox_of(settings))
     FakeParser.log.clear()
     assert daemon.tick() == []
     assert daemon.bench.warehouse.documents() == before
@@ -152,18 +152,18 @@ def test_a_slow_copy_is_waited_for_and_a_temporary_name_is_not_a_document(
 ) -> None:
     daemon.settings = settings.model_copy(update={"settle_s": 2.0})
     whole = write_pdf(tmp_path / "whole.pdf", text="word " * 50).read_bytes()
-    copy = settings.inbox / "copy.pdf"
+    copy = inbox_of(settings) / "copy.pdf"
     for end in range(10, len(whole), len(whole) // 3):
         copy.write_bytes(whole[:end])
         assert daemon.tick() == []
     copy.write_bytes(whole)
-    synced = settings.inbox / ".synced.pdf.Xw3f9a"
+    synced = inbox_of(settings) / ".synced.pdf.Xw3f9a"
     shutil.copy(write_pdf(tmp_path / "other.pdf", other=1), synced)
     assert daemon.tick() == []
     time.sleep(2.1)
     (request,) = daemon.tick()
     daemon.execute([request])
-    synced.rename(settings.inbox / "synced.pdf")
+    synced.rename(inbox_of(settings) / "synced.pdf")
     assert daemon.tick() == []
     time.sleep(2.1)
     daemon.execute(daemon.tick())

@@ -26,7 +26,7 @@ from deepcompress_dagster.records import (
 )
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import DocumentRow
-from tests.orchestration.bench import Bench, FakeParser, leave_lock, write_pdf
+from tests.orchestration.bench import Bench, FakeParser, inbox_of, leave_lock, write_pdf
 
 
 class Daemon:
@@ -109,7 +109,7 @@ def daemon(bench: Bench, settings: Settings) -> Daemon:
 
 
 def test_a_missing_inbox_is_a_reason_to_skip(daemon: Daemon) -> None:
-    daemon.settings.inbox.rmdir()
+    daemon.bench.inbox.rmdir()
     assert daemon.tick() == []
     assert "inbox" in (daemon.result.skip_reason.skip_message or "")
 
@@ -120,7 +120,7 @@ def test_an_empty_inbox_is_a_reason_to_skip(daemon: Daemon) -> None:
 
 
 def test_a_new_pdf_becomes_a_partition_an_event_and_a_run(daemon: Daemon) -> None:
-    write_pdf(daemon.settings.inbox / "report.pdf")
+    write_pdf(daemon.bench.inbox / "report.pdf")
     requests = daemon.tick()
     assert documents_of(requests) == [["report"]]
     (name,) = daemon.bench.instance.get_dynamic_partitions("documents")
@@ -138,20 +138,20 @@ def test_a_new_pdf_becomes_a_partition_an_event_and_a_run(daemon: Daemon) -> Non
 def test_a_folder_with_old_times_that_is_moved_in_is_seen(daemon: Daemon, tmp_path: Path) -> None:
     path = write_pdf(tmp_path / "away" / "old.pdf")
     os.utime(path, (1, 1))
-    write_pdf(daemon.settings.inbox / "first.pdf", other=1)
+    write_pdf(daemon.bench.inbox / "first.pdf", other=1)
     daemon.queue(daemon.tick())
-    shutil.move(path.parent, daemon.settings.inbox / "moved")
+    shutil.move(path.parent, daemon.bench.inbox / "moved")
     assert documents_of(daemon.tick()) == [["old"]]
 
 
 def test_the_same_bytes_at_two_paths_are_one_document(daemon: Daemon) -> None:
-    write_pdf(daemon.settings.inbox / "a.pdf", same=1)
-    write_pdf(daemon.settings.inbox / "b" / "copy.pdf", same=1)
+    write_pdf(daemon.bench.inbox / "a.pdf", same=1)
+    write_pdf(daemon.bench.inbox / "b" / "copy.pdf", same=1)
     assert documents_of(daemon.tick()) == [["a"]]
 
 
 def test_changed_bytes_at_a_path_are_a_new_document(daemon: Daemon) -> None:
-    path = write_pdf(daemon.settings.inbox / "a.pdf", version=1)
+    path = write_pdf(daemon.bench.inbox / "a.pdf", version=1)
     daemon.execute(daemon.tick())
     write_pdf(path, version=2)
     requests = daemon.tick()
@@ -163,7 +163,7 @@ def test_changed_bytes_at_a_path_are_a_new_document(daemon: Daemon) -> None:
 
 def test_a_file_that_still_changes_waits(daemon: Daemon) -> None:
     daemon.settings = daemon.settings.model_copy(update={"settle_s": 60.0})
-    write_pdf(daemon.settings.inbox / "a.pdf")
+    write_pdf(daemon.bench.inbox / "a.pdf")
     assert daemon.tick() == []
     assert daemon.bench.warehouse.documents() == []
 
@@ -172,7 +172,7 @@ def test_documents_go_in_batches_and_no_more_than_there_is_room(daemon: Daemon) 
     knobs = {"documents_per_run": 2, "max_queued_runs": 2}
     daemon.settings = daemon.settings.model_copy(update=knobs)
     for number in range(7):
-        write_pdf(daemon.settings.inbox / f"d{number}.pdf", n=number)
+        write_pdf(daemon.bench.inbox / f"d{number}.pdf", n=number)
     requests = daemon.tick()
     assert documents_of(requests) == [["d0", "d1"], ["d2", "d3"]]
     daemon.queue(requests)
@@ -181,9 +181,9 @@ def test_documents_go_in_batches_and_no_more_than_there_is_room(daemon: Daemon) 
 
 
 def test_documents_in_flight_are_not_requested_again(daemon: Daemon) -> None:
-    write_pdf(daemon.settings.inbox / "a.pdf")
+    write_pdf(daemon.bench.inbox / "a.pdf")
     daemon.queue(daemon.tick())
-    write_pdf(daemon.settings.inbox / "b.pdf", other=1)
+    write_pdf(daemon.bench.inbox / "b.pdf", other=1)
     assert documents_of(daemon.tick()) == [["b"]]
 
 
@@ -199,7 +199,7 @@ def test_documents_that_the_ui_is_running_are_not_requested(daemon: Daemon) -> N
 
 
 def test_the_same_batch_is_requested_anew_after_its_run_is_gone(daemon: Daemon) -> None:
-    write_pdf(daemon.settings.inbox / "a.pdf")
+    write_pdf(daemon.bench.inbox / "a.pdf")
     (first,) = daemon.tick()
     (run,) = daemon.queue([first])
     daemon.bench.instance.report_run_failed(run, "could not start")
@@ -209,7 +209,7 @@ def test_the_same_batch_is_requested_anew_after_its_run_is_gone(daemon: Daemon) 
 
 
 def test_a_tick_that_died_after_registering_is_made_good(daemon: Daemon) -> None:
-    path = write_pdf(daemon.settings.inbox / "a.pdf")
+    path = write_pdf(daemon.bench.inbox / "a.pdf")
     daemon.bench.warehouse.register([path])
     assert documents_of(daemon.tick()) == [["a"]]
     assert len(daemon.bench.instance.get_dynamic_partitions("documents")) == 1
@@ -221,7 +221,7 @@ def test_only_failures_that_may_pass_are_tried_again_and_not_for_ever(
     daemon: Daemon, kind: str, tries: int
 ) -> None:
     assert (kind in transient_error_types()) == (tries > 1)
-    write_pdf(daemon.settings.inbox / "bad.pdf", fatal=kind)
+    write_pdf(daemon.bench.inbox / "bad.pdf", fatal=kind)
     runs_made = 0
     for _ in range(6):
         runs_made += len(daemon.execute(daemon.tick()))
@@ -232,7 +232,7 @@ def test_only_failures_that_may_pass_are_tried_again_and_not_for_ever(
 def test_a_batch_whose_runs_keep_failing_waits_longer_each_time(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_pdf(daemon.settings.inbox / "a.pdf")
+    write_pdf(daemon.bench.inbox / "a.pdf")
 
     def broken(*args: object) -> None:
         raise OSError(28, "No space left on device")
@@ -249,7 +249,7 @@ def test_a_batch_whose_runs_keep_failing_waits_longer_each_time(
 
 
 def test_missing_models_are_a_reason_to_wait_and_not_to_fail(daemon: Daemon) -> None:
-    write_pdf(daemon.settings.inbox / "a.pdf")
+    write_pdf(daemon.bench.inbox / "a.pdf")
     assert daemon.tick(missing_prerequisite=sensors.missing_models) == []
     assert "deepcompress models pull" in (daemon.result.skip_reason.skip_message or "")
     assert len(daemon.bench.instance.get_dynamic_partitions("documents")) == 1
@@ -257,7 +257,7 @@ def test_missing_models_are_a_reason_to_wait_and_not_to_fail(daemon: Daemon) -> 
 
 
 def test_runs_stopped_from_outside_are_no_attempts(daemon: Daemon) -> None:
-    write_pdf(daemon.settings.inbox / "a.pdf", pages=2)
+    write_pdf(daemon.bench.inbox / "a.pdf", pages=2)
 
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
@@ -272,8 +272,8 @@ def test_runs_stopped_from_outside_are_no_attempts(daemon: Daemon) -> None:
 def test_an_unreadable_file_is_put_off_and_not_in_the_way(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad = write_pdf(daemon.settings.inbox / "a-bad.pdf", bad=1)
-    write_pdf(daemon.settings.inbox / "good.pdf")
+    bad = write_pdf(daemon.bench.inbox / "a-bad.pdf", bad=1)
+    write_pdf(daemon.bench.inbox / "good.pdf")
     opened: list[str] = []
     register = daemon.bench.warehouse.register
 
@@ -308,7 +308,7 @@ def test_a_tick_that_runs_out_of_time_goes_on_where_it_stopped(
     monkeypatch.setattr(sensors, "FILES_REGISTERED", 2)
     daemon.settings = daemon.settings.model_copy(update={"max_queued_runs": 100})
     for number in range(5):
-        write_pdf(daemon.settings.inbox / f"d{number}.pdf", n=number)
+        write_pdf(daemon.bench.inbox / f"d{number}.pdf", n=number)
     registered = []
     for _ in range(3):
         times: Iterator[float] = iter([0.0, sensors.TICK_SECONDS, sensors.TICK_SECONDS])
@@ -325,13 +325,13 @@ def test_a_tick_takes_up_so_many_files_and_no_more(
     monkeypatch.setattr(sensors, "FILES_REGISTERED", 1)
     monkeypatch.setattr(sensors, "FILES_PER_TICK", 2)
     for number in range(3):
-        write_pdf(daemon.settings.inbox / f"d{number}.pdf", n=number)
+        write_pdf(daemon.bench.inbox / f"d{number}.pdf", n=number)
     daemon.tick()
     assert [len(daemon.bench.warehouse.documents()), daemon.cursor.after] == [2, "d1.pdf"]
 
 
 def test_a_file_that_is_gone_is_marked_as_gone(daemon: Daemon) -> None:
-    path = write_pdf(daemon.settings.inbox / "a.pdf")
+    path = write_pdf(daemon.bench.inbox / "a.pdf")
     daemon.execute(daemon.tick())
     path.unlink()
     daemon.tick()
@@ -343,7 +343,7 @@ def test_a_file_that_is_gone_is_marked_as_gone(daemon: Daemon) -> None:
 def test_what_a_dead_run_committed_without_a_word_is_reported_by_the_next_tick(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_pdf(daemon.settings.inbox / "a.pdf")
+    write_pdf(daemon.bench.inbox / "a.pdf")
 
     def die(*args: object) -> None:
         raise RuntimeError("killed between commit and event")
@@ -361,7 +361,7 @@ def test_what_a_dead_run_committed_without_a_word_is_reported_by_the_next_tick(
 
 
 def test_a_dead_run_is_reported_and_its_documents_are_taken_up_again(daemon: Daemon) -> None:
-    write_pdf(daemon.settings.inbox / "a.pdf")
+    write_pdf(daemon.bench.inbox / "a.pdf")
     request = daemon.tick()[0]
     run = create_run_for_test(
         daemon.bench.instance,
@@ -418,7 +418,7 @@ def test_a_cursor_survives_its_text() -> None:
 def test_the_sensor_runs_from_the_start_and_asks_through_dagster(
     bench: Bench, settings: Settings
 ) -> None:
-    write_pdf(settings.inbox / "a.pdf")
+    write_pdf(inbox_of(settings) / "a.pdf")
     without_models = settings.model_copy(update={"allow_download": True})
     repository = build_definitions(without_models).get_repository_def()
     sensor = repository.get_sensor_def(PLAIN.sensor)
@@ -440,12 +440,12 @@ def cancel(daemon: Daemon, requests: list[dg.RunRequest]) -> None:
 
 
 def test_a_cancelled_document_waits_until_somebody_asks_for_it(daemon: Daemon) -> None:
-    write_pdf(daemon.settings.inbox / "a.pdf")
+    write_pdf(daemon.bench.inbox / "a.pdf")
     cancel(daemon, daemon.tick())
     daemon.later = 4000
     assert daemon.tick() == []
     assert "`deepcompress retry`" in daemon.result.skip_reason.skip_message
-    write_pdf(daemon.settings.inbox / "b.pdf", other=1)
+    write_pdf(daemon.bench.inbox / "b.pdf", other=1)
     assert documents_of(daemon.tick()) == [["b"]]
 
     outcome = ingest.retry_failed(
@@ -457,7 +457,7 @@ def test_a_cancelled_document_waits_until_somebody_asks_for_it(daemon: Daemon) -
 
 
 def test_a_changed_file_of_a_cancelled_document_is_taken_up(daemon: Daemon) -> None:
-    path = write_pdf(daemon.settings.inbox / "a.pdf")
+    path = write_pdf(daemon.bench.inbox / "a.pdf")
     cancel(daemon, daemon.tick())
     write_pdf(path, text="changed")
     os.utime(path, (1, 1))
@@ -467,7 +467,7 @@ def test_a_changed_file_of_a_cancelled_document_is_taken_up(daemon: Daemon) -> N
 def test_a_cancelled_document_that_was_asked_for_and_died_is_taken_up_again(
     daemon: Daemon,
 ) -> None:
-    write_pdf(daemon.settings.inbox / "a.pdf")
+    write_pdf(daemon.bench.inbox / "a.pdf")
     cancel(daemon, daemon.tick())
     (name,) = (row.document_id for row in daemon.bench.warehouse.documents())
 
@@ -484,7 +484,7 @@ def test_a_cancelled_document_that_was_asked_for_and_died_is_taken_up_again(
 def test_staged_pages_of_a_superseded_document_are_cleared_once_nobody_is_at_it(
     daemon: Daemon,
 ) -> None:
-    path = write_pdf(daemon.settings.inbox / "a.pdf", pages=3)
+    path = write_pdf(daemon.bench.inbox / "a.pdf", pages=3)
     first = daemon.tick()
 
     def interrupt(document_id: str, page: int) -> None:

@@ -13,7 +13,7 @@ from deepcompress_dagster.orchestration import ingest
 from deepcompress_dagster.orchestration.execution.registration import register_documents
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.warehouse import Warehouse
-from tests.orchestration.bench import FakeGpu, write_pdf
+from tests.orchestration.bench import FakeGpu, inbox_of, write_pdf
 
 Statuses = Callable[[dg.Definitions], dict[str, str]]
 FRESH = dict.fromkeys(ASSETS, "FRESH")
@@ -21,7 +21,7 @@ FRESH = dict.fromkeys(ASSETS, "FRESH")
 
 @pytest.fixture
 def document_id(instance: dg.DagsterInstance, warehouse: Warehouse, settings: Settings) -> str:
-    path = write_pdf(settings.inbox / "report.pdf", pages=2)
+    path = write_pdf(inbox_of(settings) / "report.pdf", pages=2)
     found = register_documents(instance, warehouse, [path])[0].document_id
     assert found
     return found

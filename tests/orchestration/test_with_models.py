@@ -15,7 +15,7 @@ from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.orchestration.execution.registration import register_documents
 from deepcompress_dagster.settings import load_settings
 from deepcompress_dagster.warehouse import Warehouse
-from tests.orchestration.bench import Bench
+from tests.orchestration.bench import Bench, inbox_of
 
 pytestmark = pytest.mark.models
 
@@ -30,13 +30,13 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A bench with the real parser and two registered files, of which one is no PDF."""
     folder = tmp_path_factory.mktemp("real")
     settings = load_settings(inbox=folder / "inbox", data_dir=folder / "data", device="cpu")
-    settings.inbox.mkdir()
-    write_report(settings.inbox / "a-mill.pdf")
-    (settings.inbox / "b-broken.pdf").write_bytes(b"this is no PDF at all\n" * 20)
+    inbox_of(settings).mkdir()
+    write_report(inbox_of(settings) / "a-mill.pdf")
+    (inbox_of(settings) / "b-broken.pdf").write_bytes(b"this is no PDF at all\n" * 20)
     warehouse, definitions = Warehouse(settings.data_dir), build_definitions(settings)
     with dg.DagsterInstance.ephemeral() as instance:
-        register_documents(instance, warehouse, sorted(settings.inbox.iterdir()))
-        yield Bench(instance, warehouse, definitions, settings.inbox)
+        register_documents(instance, warehouse, sorted(inbox_of(settings).iterdir()))
+        yield Bench(instance, warehouse, definitions, inbox_of(settings))
 
 
 def write_report(path: Path) -> None:

@@ -10,7 +10,7 @@ Which files are PDFs at rest is inbox.py's, which runs are dead run_records.py's
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby, islice
 from pathlib import Path
@@ -22,7 +22,12 @@ from deepcompress_dagster.orchestration import disk, run_records
 from deepcompress_dagster.orchestration.defs import jobs
 from deepcompress_dagster.orchestration.execution import events
 from deepcompress_dagster.orchestration.execution.reporting import report_unreported
-from deepcompress_dagster.orchestration.inbox import Backoff, pdfs
+from deepcompress_dagster.orchestration.inbox import (
+    Backoff,
+    Candidate,
+    InboxError,
+    candidates,
+)
 from deepcompress_dagster.orchestration.naming import PLAIN, Naming
 from deepcompress_dagster.orchestration.partitions import (
     batches,
@@ -31,14 +36,20 @@ from deepcompress_dagster.orchestration.partitions import (
 from deepcompress_dagster.passwords import load_passwords
 from deepcompress_dagster.pdf.errors import transient_error_types
 from deepcompress_dagster.pipeline import stages
-from deepcompress_dagster.settings import Settings, SettingsError
+from deepcompress_dagster.settings import Inbox, Settings, SettingsError
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
         UnresolvedAssetJobDefinition,
     )
 
-    from deepcompress_dagster.warehouse import DocumentRow, FileStat, Registration, Warehouse
+    from deepcompress_dagster.warehouse import (
+        DocumentRow,
+        FileStat,
+        Registration,
+        RemoteFile,
+        Warehouse,
+    )
 
 TICK_SECONDS = 20.0
 """A tick that has registered files for so long stops; Dagster gives up on one after 60 s."""
@@ -46,6 +57,9 @@ TICK_SECONDS = 20.0
 FILES_COMPARED = 500
 FILES_REGISTERED = 20
 """Files compared with the warehouse, and registered, in one transaction."""
+
+FILES_FETCHED = 4
+"""Objects of a store fetched and registered together, between two looks at the clock."""
 
 FILES_PER_TICK = 500
 """Dagster stores an event for each before it launches a run, at about 10 ms apiece."""
@@ -64,10 +78,14 @@ NO_LIMIT = 2**31 - 1
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a tick that ran out of time stopped, and up to when ended runs were looked at."""
+    """Where a tick that ran out of time stopped, and up to when ended runs were looked at.
+
+    It stopped behind ``after`` in the inbox of that name.
+    """
 
     after: str = ""
     ended_until: float = 0.0
+    inbox: str = ""
 
     @classmethod
     def parse(cls, text: str | None) -> "Cursor":
@@ -83,10 +101,13 @@ class Cursor:
 
 @dataclass
 class Intake:
-    """What a look into the inbox brought: registrations, and where the next look goes on."""
+    """What a look into the inboxes brought: registrations, what is wrong with some of them, and
+    where the next look goes on."""
 
     registered: list["Registration"] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
     after: str = ""
+    inbox: str = ""
 
 
 def run_batches(
@@ -177,16 +198,13 @@ class Tick:
         unfinished = run_records.unfinished_runs(self._instance, self._names)
         busy = run_records.documents_in(self._instance, unfinished, self._names)
         ended_until = self._report_missing_events(cursor.ended_until, busy)
-        inbox = self._settings.inbox
         room = self._settings.max_queued_runs - len(unfinished)
-        if not inbox.is_dir():
-            return _skip(Cursor("", ended_until), f"the inbox {inbox} is missing: create it")
+        unmoved = replace(cursor, ended_until=ended_until)
         if full := disk.blocked_reason(self._settings):
-            return _skip(Cursor(cursor.after, ended_until), full)
+            return _skip(unmoved, full)
         if room <= 0:
-            reason = f"{len(unfinished)} runs are queued or running already"
-            return _skip(Cursor(cursor.after, ended_until), reason)
-        intake = self._take_in(cursor.after)
+            return _skip(unmoved, f"{len(unfinished)} runs are queued or running already")
+        intake = self._take_in(cursor)
         self._warehouse.publish()
         pending = [row for row in self._pending() if row.document_id not in busy]
         cancelled = self._cancelled() if pending else frozenset()
@@ -200,10 +218,11 @@ class Tick:
         wanted = () if missing else (self._request(batch, partitions) for batch in groups)
         requests = list(islice(filter(None, wanted), room))
         idle = missing or f"nothing new; {len(busy)} documents are in work{_held_back(held)}"
+        idle = "; ".join([*intake.troubles, idle])
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else idle,
-            cursor=str(Cursor(intake.after, ended_until)),
+            cursor=str(Cursor(intake.after, ended_until, intake.inbox)),
             dynamic_partitions_requests=[self._names.partitions_def.build_add_request(new)]
             if new
             else [],
@@ -234,28 +253,46 @@ class Tick:
         report_unreported(self._instance, self._warehouse, touched, names=self._names)
         return max(record.update_timestamp.timestamp() for record in ended)
 
-    def _take_in(self, after: str) -> Intake:
-        """Register the new files behind ``after``: all, or as many as there is time for."""
-        inbox = self._settings.inbox
+    def _take_in(self, cursor: Cursor) -> Intake:
+        """Register the new files behind the cursor: all, or as many as there is time for."""
         intake = Intake()
-        seen: list[FileStat] = []
-        found = pdfs(inbox, settle_s=self._settings.settle_s, after=after)
-        for batch in _batched(found, FILES_COMPARED):
-            seen += [file for file, _ in batch]
-            stable = [file for file, is_stable in batch if is_stable]
-            fresh = [path for path in self._warehouse.unseen(stable) if self._backoff.ready(path)]
-            for paths in batches(fresh, FILES_REGISTERED):
-                intake.registered += self._register(paths)
-                is_full = len(intake.registered) >= FILES_PER_TICK
-                if is_full or self._clock() >= self._deadline:
-                    intake.after = str(paths[-1].relative_to(inbox))
-                    return intake
-        if not after:
-            self._warehouse.mark_missing(inbox, seen)
+        inboxes = {str(inbox): inbox for inbox in self._settings.inbox}
+        names = list(inboxes)
+        first = names.index(cursor.inbox) if cursor.inbox in inboxes else 0
+        for name in names[first:]:
+            after = cursor.after if name == cursor.inbox else ""
+            try:
+                stopped_at = self._look_into(inboxes[name], after, intake.registered)
+            except InboxError as error:
+                self._warn(str(error))
+                intake.troubles.append(str(error))
+                continue
+            if stopped_at:
+                intake.after, intake.inbox = stopped_at, name
+                break
         return intake
 
-    def _register(self, paths: Sequence[Path]) -> Iterator["Registration"]:
-        for found in self._warehouse.register(paths):
+    def _look_into(self, inbox: Inbox, after: str, registered: list["Registration"]) -> str:
+        """Register the new files of one inbox behind ``after``. Gives where time ran out."""
+        seen: list[FileStat] = []
+        found = candidates(inbox, settle_s=self._settings.settle_s, after=after)
+        together = FILES_REGISTERED if isinstance(inbox, Path) else FILES_FETCHED
+        for batch in _batched(found, FILES_COMPARED):
+            seen += [file.stat for file in batch]
+            stable = {file.stat.path: file for file in batch if file.is_stable}
+            unseen = self._warehouse.unseen([file.stat for file in stable.values()])
+            fresh = [stable[place] for place in unseen if self._backoff.ready(place)]
+            for some in batches(fresh, together):
+                registered += self._register([file.file for file in some])
+                is_full = len(registered) >= FILES_PER_TICK
+                if is_full or self._clock() >= self._deadline:
+                    return some[-1].after
+        if not after:
+            self._warehouse.mark_missing(inbox, seen)
+        return ""
+
+    def _register(self, files: Sequence["Path | RemoteFile"]) -> Iterator["Registration"]:
+        for found in self._warehouse.register(files):
             if found.error is None:
                 self._backoff.succeeded(found.path)
                 yield found
@@ -319,9 +356,7 @@ def _skip(cursor: Cursor, reason: str) -> dg.SensorResult:
     return dg.SensorResult(skip_reason=reason, cursor=str(cursor))
 
 
-def _batched(
-    items: Iterable[tuple["FileStat", bool]], size: int
-) -> Iterator[list[tuple["FileStat", bool]]]:
+def _batched(items: Iterable[Candidate], size: int) -> Iterator[list[Candidate]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
@@ -330,7 +365,7 @@ def _batched(
 def new_pdfs(
     settings: Settings, job: "UnresolvedAssetJobDefinition", names: Naming = PLAIN
 ) -> dg.SensorDefinition:
-    """The sensor on the inbox of ``settings``; it runs from the start."""
+    """The sensor on the inboxes of ``settings``; it runs from the start."""
     backoff = Backoff()
 
     @dg.sensor(
@@ -338,7 +373,7 @@ def new_pdfs(
         job=job,
         minimum_interval_seconds=settings.sensor_interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Registers the PDFs that arrive in the inbox and requests runs for them.",
+        description="Registers the PDFs that arrive in the inboxes and requests runs for them.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         from deepcompress_dagster.warehouse import Warehouse

@@ -12,23 +12,24 @@ from deepcompress_dagster.orchestration.naming import PLAIN, Naming
 from deepcompress_dagster.orchestration.partitions import missing_partitions
 
 if TYPE_CHECKING:
-    from deepcompress_dagster.warehouse import Registration, Warehouse
+    from deepcompress_dagster.warehouse import Place, Registration, RemoteFile, Warehouse
 
 
 def register_documents(
     instance: dg.DagsterInstance,
     warehouse: "Warehouse",
-    paths: Sequence[Path],
+    files: "Sequence[Path | RemoteFile]",
     *,
-    recall: Collection[Path] = (),
+    recall: "Collection[Place]" = (),
     names: Naming = PLAIN,
 ) -> list["Registration"]:
-    """Register the files at ``paths``: identities, partitions, and ``source_pdfs`` reported.
+    """Register files of this machine or of object stores: identities, partitions, and
+    ``source_pdfs`` reported.
 
-    One answer per path, in order; a bad file's answer carries the error. A document that was
+    One answer each, in order; a bad file's answer carries the error. A document that was
     forgotten is refused, but for the paths to ``recall``.
     """
-    registered = warehouse.register(paths, recall=recall)
+    registered = warehouse.register(files, recall=recall)
     warehouse.clear_superseded(
         run_records.documents_in(instance, run_records.unfinished_runs(instance, names), names)
     )
