@@ -64,7 +64,8 @@ class PdfTables(dg.Component, dg.Model, dg.Resolvable):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The definitions of this instance.
 
-        Raises SettingsError for a setting that there is not, or that is out of its range.
+        Raises SettingsError for a setting that there is not, or that is out of its range, and for
+        a data folder that another instance has as well.
         """
         unknown = sorted(set(self.settings) - set(Settings.model_fields))
         if unknown:
@@ -72,6 +73,7 @@ class PdfTables(dg.Component, dg.Model, dg.Resolvable):
                 f"{context.path}: settings: there is no {', '.join(unknown)}; the settings page of"
                 " the documentation lists them"
             )
+        self._require_own_folder(context)
         return build_definitions(
             self._chosen(context),
             key_prefix=self.key_prefix,
@@ -81,6 +83,21 @@ class PdfTables(dg.Component, dg.Model, dg.Resolvable):
             executor=dg.in_process_executor if self.executor else None,
             resource_names=self._resource_names,
         )
+
+    def _require_own_folder(self, context: dg.ComponentLoadContext) -> None:
+        """Two pipelines on one folder would parse each document twice. Raises SettingsError."""
+        mine = (context.project_root / self.data_dir).resolve()
+        sharing = [
+            instance
+            for instance in context.component_tree.get_all_components(PdfTables)
+            if (context.project_root / instance.data_dir).resolve() == mine
+        ]
+        if len(sharing) > 1:
+            prefixes = " and ".join(str(list(other.key_prefix)) for other in sharing)
+            raise SettingsError(
+                f"{context.path}: data_dir: the instances with the key prefixes {prefixes} have"
+                f" {mine} both; give each a folder of its own"
+            )
 
     def _chosen(self, context: dg.ComponentLoadContext) -> Settings:
         """The settings; folders are relative to the project, wherever Dagster was started."""

@@ -20,7 +20,7 @@ FLOORS = (
 )
 RINGS = (
     {"naming", "partitions", "checks", "companions", "inbox", "disk", "run_records", "run_store"}
-    | {"run_metrics"},
+    | {"custody", "run_metrics"},
     {"execution"},
     {"defs"},
     {"ingest", "forgetting", "doctor", "server"},

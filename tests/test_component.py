@@ -106,11 +106,20 @@ def test_what_yaml_gets_wrong_is_said(project, line, message):
     with pytest.raises(Exception, match="letters") as raised:
         load(project, letters=f"{LETTERS}{line}\n").get_repository_def()
 
-    told = str(raised.value)
-    cause = raised.value.__cause__
-    while cause is not None:
-        told, cause = f"{told}\n{cause}", cause.__cause__
-    assert message in told
+    assert message in told(raised.value)
+
+
+def test_two_instances_with_one_data_folder_are_refused(project):
+    with pytest.raises(Exception, match="invoices") as raised:
+        load(project, invoices=INVOICES, letters=LETTERS.replace("data/letters", "data/invoices"))
+
+    assert "prefixes ['invoices'] and ['letters']" in told(raised.value)
+    assert "give each a folder of its own" in told(raised.value)
+
+
+def told(error: BaseException | None) -> str:
+    """What an error says, and those that it came of."""
+    return "" if error is None else f"{error}\n{told(error.__cause__)}"
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ import psutil
 
 from deepcompress_dagster.orchestration import ingest, run_records
 from deepcompress_dagster.orchestration.companions import Companion, Companions
+from deepcompress_dagster.orchestration.custody import Custody, FolderTakenError
 from deepcompress_dagster.ports import require_free
 from deepcompress_dagster.settings import ParseOn, Settings
 
@@ -76,9 +77,14 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
 
     When one of them dies all are started again, up to ``MOST_RESTARTS`` times in an hour. The
     viewer runs beside them, and the warm process unless the settings have runs parse elsewhere.
-    Raises PortTakenError when a port is taken, ServeError when the UI does not come up, or they
-    die more often.
+    Raises PortTakenError when a port is taken, ServeError when the data folder is served already,
+    when the UI does not come up, or they die more often.
     """
+    custody = Custody(settings.data_dir, "up")
+    try:
+        custody.take()
+    except FolderTakenError as error:
+        raise ServeError(str(error)) from None
     require_free(host, port, "--port")
     parse_on = settings.parse_on if "parse_on" in settings.model_fields_set else ParseOn.WARM
     companions = [*_warm(parse_on), *_web(settings, host)]

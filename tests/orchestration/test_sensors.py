@@ -506,3 +506,27 @@ def staged(daemon: Daemon) -> list[str]:
     with daemon.bench.warehouse._database.read() as conn:
         rows = conn.execute("SELECT DISTINCT document_id FROM staging.finished").fetchall()
     return [name for (name,) in rows]
+
+
+def test_a_second_pipeline_on_the_data_folder_is_told_whose_it_is_and_asks_for_nothing(
+    bench: Bench, settings: Settings
+) -> None:
+    write_pdf(settings.inbox / "a.pdf")
+    settings = settings.model_copy(update={"allow_download": True})
+    first, second = (
+        build_definitions(settings, key_prefix=[prefix]).get_repository_def() for prefix in "ab"
+    )
+
+    def tick(repository: dg.RepositoryDefinition, prefix: str) -> Any:
+        sensor = repository.get_sensor_def(f"{prefix}__new_pdfs")
+        with dg.build_sensor_context(
+            instance=bench.instance, repository_def=repository, sensor_name=sensor.name
+        ) as context:
+            return sensor.evaluate_tick(context)
+
+    assert len(tick(first, "a").run_requests) == 1
+    refused = tick(second, "b")
+    assert not refused.run_requests
+    assert not refused.dynamic_partitions_requests
+    assert f"process {os.getpid()} looks after {settings.data_dir} already" in refused.skip_message
+    assert len(tick(first, "a").run_requests or ()) <= 1

@@ -14,6 +14,8 @@ import psutil
 import pytest
 
 from deepcompress_dagster.orchestration import companions, server
+from deepcompress_dagster.orchestration.custody import Custody
+from deepcompress_dagster.settings import load_settings
 
 SERVICE = """
 import subprocess, sys, time
@@ -123,3 +125,12 @@ def test_the_end_of_dagster_itself_is_noticed_and_nothing_of_it_stays(
     assert not watch.is_alive()
     server._stop(service)
     assert not [process for process in left if process.is_running()]
+
+
+def test_a_data_folder_is_served_once(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path / "data", inbox=tmp_path / "inbox")
+    holder = Custody(settings.data_dir, "up")
+    holder.take()
+    with pytest.raises(server.ServeError, match=f"process {os.getpid()} looks after {tmp_path}"):
+        server.serve(settings, host="127.0.0.1", port=0, log_file=None)
+    assert not settings.inbox.exists()

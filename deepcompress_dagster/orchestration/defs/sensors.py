@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from deepcompress_dagster.orchestration import disk, run_records
+from deepcompress_dagster.orchestration.custody import Custody, FolderTakenError
 from deepcompress_dagster.orchestration.defs import jobs
 from deepcompress_dagster.orchestration.execution import events
 from deepcompress_dagster.orchestration.execution.reporting import report_unreported
@@ -367,6 +368,7 @@ def new_pdfs(
 ) -> dg.SensorDefinition:
     """The sensor on the inboxes of ``settings``; it runs from the start."""
     backoff = Backoff()
+    custody = Custody(settings.data_dir, "sensor")
 
     @dg.sensor(
         name=names.sensor,
@@ -378,6 +380,11 @@ def new_pdfs(
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         from deepcompress_dagster.warehouse import Warehouse
 
+        cursor = Cursor.parse(context.cursor)
+        try:
+            custody.take()
+        except FolderTakenError as error:
+            return _skip(cursor, str(error))
         tick = Tick(
             context.instance,
             Warehouse(settings.data_dir),
@@ -386,6 +393,6 @@ def new_pdfs(
             warn=context.log.warning,
             names=names,
         )
-        return tick.result(Cursor.parse(context.cursor))
+        return tick.result(cursor)
 
     return sensor
