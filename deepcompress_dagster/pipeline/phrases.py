@@ -180,5 +180,15 @@ def is_value(text: str) -> bool:
     return is_number(text) or _DASH.fullmatch(text) is not None
 
 
+def are_body(texts: Sequence[str]) -> bool:
+    """Whether half of the texts of a row, beside its first column, are values and not only years.
+
+    Such a row is no header.
+    """
+    values = [text for text in texts if is_value(text)]
+    only_years = len(values) > 1 and all(map(is_year, values))
+    return bool(values) and 2 * len(values) >= len(texts) and not only_years
+
+
 def is_year(text: str) -> bool:
     return _YEAR.fullmatch(text) is not None

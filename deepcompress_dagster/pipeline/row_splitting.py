@@ -1,7 +1,8 @@
 """Rows of a grid that hold several records, split into a row for each.
 
 A row is split where two columns and more hold the same number of lines at the same heights, and a
-column of them only values; or where lines of text stand as far apart as the rows of the table do.
+column of them only values; where lines of text stand as far apart as the rows of the table do; or
+where words over values stand as far apart as those: a header that took in the first record.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from itertools import pairwise
 from statistics import median
 
 from deepcompress_dagster.pipeline.lines import PageLine
-from deepcompress_dagster.pipeline.phrases import em_of, is_value
+from deepcompress_dagster.pipeline.phrases import em_of, is_value, is_year
 from deepcompress_dagster.pipeline.placement import PlacedRow, placed_rows
 from deepcompress_dagster.pipeline.soundness import (
     CellLines,
@@ -83,7 +84,11 @@ def _records_of(
         numbers: abreast
         for numbers, abreast in lines_abreast(by_cell).items()
         if _is_whole(numbers, by_cell)
-        and (are_records(abreast) or _stand_as_rows(abreast, numbers, rows, pitch))
+        and (
+            are_records(abreast)
+            or _stand_as_rows(abreast, numbers, rows, pitch, em=LOOSE)
+            or (_is_header_over_record(abreast) and _stand_as_rows(abreast, numbers, rows, pitch))
+        )
     }
     return max(groups, key=lambda numbers: (len(groups[numbers]), numbers), default=())
 
@@ -98,13 +103,28 @@ def _stand_as_rows(
     numbers: tuple[int, ...],
     rows: Sequence[PlacedRow],
     pitch: float,
+    em: float = 0.0,
 ) -> bool:
-    """Whether lines of text are as far apart as the table's rows, and further than in a cell."""
+    """Whether lines of text are as far apart as the table's rows, and than ``em``."""
     if len(abreast) < 2 or not pitch:
         return False
-    em = max(em_of(word) for lines in abreast.values() for words in lines for word in words)
+    size = max(em_of(word) for lines in abreast.values() for words in lines for word in words)
     gap = min(_middle(rows[two]) - _middle(rows[one]) for one, two in pairwise(numbers))
-    return gap >= max(LOOSE * em, AS_ROWS * pitch)
+    return gap >= max(em * size, AS_ROWS * pitch)
+
+
+def _is_header_over_record(abreast: Mapping[int, Sequence[Sequence[Word]]]) -> bool:
+    """Whether cells of two lines have words above and values, not only years, below."""
+    texts = [[" ".join(w.text for w in words) for words in lines] for lines in abreast.values()]
+    if any(len(lines) != 2 for lines in texts):
+        return False
+    above, below = zip(*texts, strict=True)
+    values = [text for text in below if is_value(text) and not text.startswith("(")]
+    return (
+        not any(map(is_value, above))
+        and 2 * len(values) > len(below)
+        and not all(map(is_year, values))
+    )
 
 
 def _pieces(

@@ -24,6 +24,14 @@ APART = 1.2
 """Em between two words of a line from which they are not of one cell."""
 
 
+MANY_VALUES = 3
+"""Values one below the other in a cell from which they are of as many records."""
+
+
+CellLines = dict[int, dict[int, list[Word]]]
+"""By the index of a cell, its words by the number of their row of text."""
+
+
 @dataclass(frozen=True)
 class Faults:
     """What is wrong with a grid; shares from 0 to 1.
@@ -111,20 +119,29 @@ def _is_outside(cells: Sequence[TableCell], word: Word, index: int) -> bool:
 
 
 def _merged_words(cells: Sequence[TableCell], rows: Sequence[PlacedRow]) -> float:
-    """Words of rows of the grid that are too many: all but one line's of cells that are abreast."""
+    """Words of rows of the grid that are too many: all but one line's of cells that are abreast.
+
+    Beside a column of several values the other cells have lines that wrap: all of them count.
+    """
     merged = 0.0
     for by_cell in lines_by_row(cells, rows).values():
         worst = 0.0
         for numbers, abreast in lines_abreast(by_cell).items():
-            if are_records(abreast):
-                words = sum(len(words) for lines in abreast.values() for words in lines)
-                worst = max(worst, words * (1 - 1 / len(numbers)))
+            held = abreast if are_records(abreast) else _all_beside_values(abreast, by_cell)
+            words = sum(len(words) for lines in held.values() for words in lines)
+            worst = max(worst, words * (1 - 1 / len(numbers)))
         merged += worst
     return merged
 
 
-CellLines = dict[int, dict[int, list[Word]]]
-"""By the index of a cell, its words by the number of their row of text."""
+def _all_beside_values(
+    abreast: Mapping[int, Sequence[Sequence[Word]]], by_cell: CellLines
+) -> Mapping[int, Sequence[Sequence[Word]]]:
+    """The lines of all cells of a row where those ``abreast`` are one cell of many values."""
+    lines = next(iter(abreast.values()))
+    if len(abreast) > 1 or len(by_cell) < 2 or len(lines) < MANY_VALUES or not _are_values(lines):
+        return {}
+    return {index: list(lines.values()) for index, lines in by_cell.items()}
 
 
 def lines_by_row(cells: Sequence[TableCell], rows: Iterable[PlacedRow]) -> dict[int, CellLines]:

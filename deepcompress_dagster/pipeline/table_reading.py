@@ -13,16 +13,25 @@ from deepcompress_dagster.pipeline.blocks import Block, with_room
 from deepcompress_dagster.pipeline.joining import joined
 from deepcompress_dagster.pipeline.page_view import PageContext
 from deepcompress_dagster.pipeline.phrases import without_fillers
+from deepcompress_dagster.pipeline.row_alignment import in_line
 from deepcompress_dagster.pipeline.row_splitting import split_rows
 from deepcompress_dagster.pipeline.ruled_tables import RuledGrid, grids_of
+from deepcompress_dagster.pipeline.soundness import faults_of
 from deepcompress_dagster.pipeline.stage_calls import RULED_TABLES, TABLES, TEXT, RuledTablesJob
-from deepcompress_dagster.pipeline.table_choice import best_grid
+from deepcompress_dagster.pipeline.table_choice import best_grid, is_read
 from deepcompress_dagster.pipeline.tables import Grid
 from deepcompress_dagster.pipeline.text_grid import text_grid
 from deepcompress_dagster.pipeline.text_layer import BLANK_SHARE
 from deepcompress_dagster.records import Label, Table
 from deepcompress_dagster.streaming import Flow
 from deepcompress_dagster.unicode_text import normalised
+
+CERTAIN_FAULTS = 0.1
+"""Share of words that speak against a grid of rules from which it is one reading among others: a
+table with rules between its rows only has .36 and more, one with several records in a row .2."""
+
+MENDABLE = 0.75
+"""Confidence of the finder in its columns from which its rows and headings are worth mending."""
 
 
 def read_tables(
@@ -43,12 +52,20 @@ def read_tables(
     modelled = dict(zip(uncertain, seen, strict=True))
     rows = []
     for i, block in enumerate(wanted):
-        readings = (*ruled[i], modelled.get(i), text_grid(block.lines, page.view.rules))
+        readings = (*ruled[i], modelled.get(i), _words_grid(page, block))
         grid = _chosen(readings, block, certain=certain[i])
         if grid is not None:
             caption = captions.get(block.region.region_id)
             rows.append(tables.table_row(block, grid, caption, page.view.rotation))
     return rows
+
+
+def _words_grid(page: PageContext, block: Block) -> Grid | None:
+    """What the words alone say of a table."""
+    grid = text_grid(block.lines, page.view.rules)
+    if grid is None or is_read(block.lines):
+        return grid
+    return in_line(grid, block.lines, page.view.rules)
 
 
 def _chosen(readings: Sequence[Grid | None], block: Block, *, certain: bool) -> Grid | None:
@@ -75,6 +92,8 @@ def _ruled_grids(page: PageContext, wanted: Sequence[Block]) -> Flow[list[list[G
     for i, table in zip(doubtful, found or (), strict=found is not None):
         if table is not None:
             grid = _with_records(table, wanted[i])
+            if table.confidence >= MENDABLE and not _is_certain([grid], wanted[i]):
+                grid = in_line(grid, wanted[i].lines, page.view.rules)
             grids[i].insert(0 if _is_certain([grid], wanted[i]) else len(grids[i]), grid)
     return grids
 
@@ -91,7 +110,12 @@ def _with_records(table: FoundTable, block: Block) -> Grid:
 
 
 def _is_certain(grids: Sequence[Grid], block: Block) -> bool:
-    return bool(grids) and tables.is_certain(grids[0], block.lines)
+    """Whether rules close the cells of a table, and its words do not speak against them."""
+    return (
+        bool(grids)
+        and tables.is_certain(grids[0], block.lines)
+        and faults_of(grids[0], block.lines).hard <= CERTAIN_FAULTS
+    )
 
 
 def _modelled_grids(page: PageContext, wanted: Sequence[Block]) -> Flow[list[Grid | None]]:
@@ -106,7 +130,8 @@ def _modelled_grids(page: PageContext, wanted: Sequence[Block]) -> Flow[list[Gri
         grid = tables.modelled_grid(output.value, output.model, block, crop.placed)
         if not block.lines and not page.options.locates_lines:
             grid = yield from _read_cells(page, grid)
-        grids.append(split_rows(tables.trimmed(grid), block.lines))
+        grid = split_rows(tables.trimmed(grid), block.lines)
+        grids.append(grid if is_read(block.lines) else in_line(grid, block.lines, page.view.rules))
     return grids
 
 

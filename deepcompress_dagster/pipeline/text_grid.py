@@ -17,14 +17,22 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
+from deepcompress_dagster.pipeline.heading_spans import (
+    EDGE,
+    ColumnTexts,
+    Span,
+    centred_span,
+    ruled_span,
+    shared_out,
+)
 from deepcompress_dagster.pipeline.lines import PageLine
 from deepcompress_dagster.pipeline.phrases import (
     Phrase,
+    are_body,
     gap_in_em,
     is_number,
     is_one_number,
     is_value,
-    is_year,
     phrases,
     word_rows,
 )
@@ -42,9 +50,6 @@ STEP = 0.5
 
 CROSSED = 0.5
 """A gutter may be crossed by half as many rows as leave it free: headings lie over columns."""
-
-EDGE = 3.0
-"""Points by which text may stick out of its column."""
 
 CORE_SHARE = 0.3
 """A phrase lies in a column too when it covers this share of the column's text, or of itself."""
@@ -72,17 +77,11 @@ rows do to one another somewhere in the table."""
 LOOSE = 0.9
 """Lines this share of the distance of the table's rows apart are rows themselves."""
 
-OFF_CENTRE = 0.35
-"""Share of a column's width by which a heading off its middle may belong to several columns."""
-
 FULL_RULE = 0.5
 """Share of the table's width from which a rule parts rows and not only headings."""
 
 Places = npt.NDArray[np.floating]
 """Points from left to right."""
-
-Span = tuple[int, int]
-"""First and last column that a phrase covers."""
 
 Cells = dict[Span, list[Phrase]]
 """One row of text, by the columns that its phrases cover."""
@@ -283,10 +282,12 @@ class _Columns:
                 first, last = self._touched(phrase.bbox)
                 if first == last:
                     reach[first].append(phrase.bbox)
-        self.cores = [
-            (min(box.x0 for box in boxes), max(box.x1 for box in boxes)) if boxes else bounds
-            for boxes, bounds in zip(reach, pairwise(self.edges), strict=True)
-        ]
+        self.texts = ColumnTexts.of(
+            [
+                boxes or [BBox(low, frame.y0, high, frame.y1)]
+                for boxes, (low, high) in zip(reach, pairwise(self.edges), strict=True)
+            ]
+        )
 
     @property
     def count(self) -> int:
@@ -302,7 +303,7 @@ class _Columns:
             return first, last
         shares = {}
         for column in range(first, last + 1):
-            low, high = self.cores[column]
+            low, high = self.texts.reach[column]
             shares[column] = min(box.x1, high) - max(box.x0, low), min(high - low, box.width)
         covered = [c for c, (share, whole) in shares.items() if share > CORE_SHARE * whole]
         if not covered:
@@ -317,13 +318,6 @@ class _Columns:
             taken = next((other for other in cells if _overlap(other, span)), None)
             cells.setdefault(taken or span, []).append(phrase)
         return cells
-
-    def width(self, first: int, last: int) -> float:
-        """Points from the first to the last column's text."""
-        return self.cores[last][1] - self.cores[first][0]
-
-    def middle(self, first: int, last: int) -> float:
-        return (self.cores[first][0] + self.cores[last][1]) / 2
 
 
 def _overlap(first: Span, second: Span) -> bool:
@@ -360,10 +354,32 @@ def _with_spanning_headings(
     """Rows of text in which a heading over several columns covers them all."""
     depth = _header_depth(texts)
     partial = [rule for rule in rules if rule.width < LOOSE * table.frame.width]
-    headings = [
-        _spread(cells, below, table, partial) for cells, below in pairwise(texts[: depth + 1])
-    ]
+    pitch = _Pitch.of(texts, depth)
+    headings = []
+    for index, (cells, below) in enumerate(pairwise(texts[: depth + 1]), 1):
+        shared = None
+        if index < depth and not any(
+            ruled_span(_box(own), own[0].em, table.texts, partial) for own in cells.values()
+        ):
+            shared = _shared_out(cells, below, table, set_apart=not _is_tight(cells, below, pitch))
+        headings.append(shared or _spread(cells, below, table, partial))
     return [*headings, *texts[depth:]]
+
+
+def _shared_out(cells: Cells, below: Cells, table: _Columns, *, set_apart: bool) -> Cells | None:
+    """The cells when the headings beside the first column are over groups of all the columns."""
+    named = {column for first, last in below for column in range(first, last + 1)}
+    beside = sorted(span for span in cells if span != (0, 0))
+    boxes = [_box(cells[span]) for span in beside]
+    firsts = [1] if (0, 0) in cells else [1, 0]
+    for first in firsts:
+        if not named >= set(range(first, table.count)):
+            continue
+        spans = shared_out(boxes, first, table.texts, set_apart=set_apart)
+        if spans is not None:
+            stub = {(0, 0): cells[0, 0]} if (0, 0) in cells else {}
+            return stub | {span: cells[old] for span, old in zip(spans, beside, strict=True)}
+    return None
 
 
 def _header_depth(texts: Sequence[Cells]) -> int:
@@ -373,62 +389,21 @@ def _header_depth(texts: Sequence[Cells]) -> int:
 
 def _is_body(cells: Cells) -> bool:
     """Whether half of the cells beside the first column are values, and not only years."""
-    beside = [_text(own) for span, own in cells.items() if span[0] > 0]
-    values = [text for text in beside if is_value(text)]
-    only_years = len(values) > 1 and all(map(is_year, values))
-    return bool(values) and 2 * len(values) >= len(beside) and not only_years
+    return are_body([_text(own) for span, own in cells.items() if span[0] > 0])
 
 
 def _spread(cells: Cells, below: Cells, table: _Columns, rules: Sequence[BBox]) -> Cells:
     spread: Cells = {}
     for span, own in cells.items():
-        wide = _ruled_span(own, table, rules) or _centred_span(span, own, below, table)
+        box, em = _box(own), own[0].em
+        wide = ruled_span(box, em, table.texts, rules) or centred_span(
+            span, box, em, below, table.texts
+        )
         others = [other for other in cells if other != span]
         if wide is None or any(_overlap(wide, other) for other in (*others, *spread)):
             wide = span
         spread[wide] = own
     return spread
-
-
-def _ruled_span(own: Sequence[Phrase], table: _Columns, rules: Sequence[BBox]) -> Span | None:
-    """The columns over which a rule just below a heading runs."""
-    box = _box(own)
-    reach = HEADER_PITCH * own[0].em
-    for rule in rules:
-        y = rule.center[1]
-        if rule.x0 <= box.center[0] <= rule.x1 and box.center[1] < y < box.y1 + reach:
-            under = [
-                column
-                for column in range(table.count)
-                if rule.x0 - EDGE <= table.middle(column, column) <= rule.x1 + EDGE
-            ]
-            if len(under) > 1:
-                return under[0], under[-1]
-    return None
-
-
-def _centred_span(
-    span: Span, own: Sequence[Phrase], below: Mapping[Span, object], table: _Columns
-) -> Span | None:
-    """The columns over whose middle a heading stands that is off the middle of its own."""
-    column = span[0]
-    if span[1] > column or column == 0 or len(below) < 2:
-        return None
-    box, em = _box(own), own[0].em
-    low, high = table.cores[column]
-    aligned = min(abs(box.x0 - low), abs(box.x1 - high)) <= 0.5 * em
-    off = abs(box.center[0] - table.middle(column, column))
-    if aligned or off <= OFF_CENTRE * max(high - low, box.width):
-        return None
-    groups = [
-        (first, last)
-        for first in range(1, column + 1)
-        for last in range(max(column, first + 1), table.count)
-    ]
-    best = min(groups, key=lambda group: abs(table.middle(*group) - box.center[0]), default=None)
-    if best is None or abs(table.middle(*best) - box.center[0]) > em:
-        return None
-    return best
 
 
 # Rows
@@ -499,15 +474,21 @@ def _joins(
     if pitch < OVERLAPPING * em:
         return not _hold_same_values(record, below)
     if in_header:
-        loose = LOOSE * usual.records
-        tight = pitch < HEADER_PITCH * em and not (loose and pitch > loose > 1.3 * em)
-        return tight and not _is_lower_heading(above, below)
+        return _is_tight(above, below, usual) and not _is_lower_heading(above, below)
     is_full = len(below) > 1 and set(below) >= {span for row in record for span in row}
     if is_full and pitch > TIGHT * usual.widest:
         return False
     return pitch < ROW_PITCH * em and all(
         _wraps(record, span, own, table) for span, own in below.items()
     )
+
+
+def _is_tight(above: Cells, below: Cells, usual: _Pitch) -> bool:
+    """Whether two rows of a header are set as lines of one cell."""
+    em = max(_em(above), _em(below))
+    pitch = _row_box(below).center[1] - _row_box(above).center[1]
+    loose = LOOSE * usual.records
+    return pitch < HEADER_PITCH * em and not (loose and pitch > loose > 1.3 * em)
 
 
 def _hold_same_values(record: Sequence[Cells], below: Cells) -> bool:
@@ -539,7 +520,7 @@ def _wraps(record: Sequence[Cells], span: Span, own: Sequence[Phrase], table: _C
         return False
     word, em = own[0].words[0], own[0].em
     needed = _box(above).width + 0.3 * em + word.bbox.width
-    return needed >= table.width(*span) - 0.5 * em or _text(above).endswith(
+    return needed >= table.texts.width(*span) - 0.5 * em or _text(above).endswith(
         ("-", ",", "(", "/", "&")
     )
 

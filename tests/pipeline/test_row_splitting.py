@@ -73,3 +73,15 @@ def test_what_stands_in_brackets_below_a_value_belongs_to_it():
 def test_a_grid_without_words_stays_as_it_is():
     grid = grid_of([0, 10], [0, 10], [])
     assert split_rows(replace(grid, cells=()), []) == replace(grid, cells=())
+
+
+def test_a_header_set_as_close_as_the_rows_gives_back_the_values_below_it():
+    rows = [["Outer", "Long", "Inner"], ["A1", "B1", "C1"], ["A2", "B2", "C2"], ["A3", "B3", "C3"]]
+    lines = table_lines(rows, [40, 150, 250], pitch=13)
+    merged = grid_of([-1, 25, 38, 51], [30, 100, 200, 260], lines)
+    assert texts(merged)[0] == ["Outer A1", "Long B1", "Inner C1"]
+    assert texts(split_rows(merged, lines)) == rows
+    years = [["Place", "Boats\n2023", "Boats\n2024"], ["Weir", "12", "31"], ["Mill", "7", "9"]]
+    headed = table_lines(years, [40, 150, 250], pitch=13)
+    whole = grid_of([-1, 24, 37, 50], [30, 100, 200, 260], headed)
+    assert texts(split_rows(whole, headed)) == texts(whole)

@@ -35,6 +35,12 @@ def test_each_fault_of_a_grid_is_seen():
     assert faults_of(grid_with([r - 40 for r in rows], columns), LINES).outside > 0.2
 
 
+def test_values_below_one_another_beside_texts_that_wrap_are_several_records():
+    rows = [["No.", "Remarks"], ["1\n2\n3", "The weir was mended\nin oak, the mill\nstood still"]]
+    lines = table_lines(rows, [40, 200])
+    assert faults_of(grid_of([-1, 13, 52], [30, 60, 210], lines), lines).merged > 0.5
+
+
 def soundest_only(faults) -> bool:
     return not any((faults.apart, faults.cut, faults.torn, faults.merged, faults.outside))
 
