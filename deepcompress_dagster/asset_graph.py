@@ -53,12 +53,12 @@ DESCRIBED = (
     ),
     Asset(
         "layouts",
-        "One row per region that the layout model found: its class, box, score and place in"
-        " reading order.",
+        "One row per region that the layout model found, or that the text layer alone told: its"
+        " class, box, score and place in reading order.",
         stages=(ORIENTATION, LAYOUT),
         upstream=("pages",),
         models=("orientation", "layout"),
-        revision=8,
+        revision=9,
     ),
     Asset(
         "text",

@@ -66,6 +66,13 @@ class OcrEffort(StrEnum):
     BEST = "best"
 
 
+class LayoutEffort(StrEnum):
+    """Which pages a layout model looks at."""
+
+    BALANCED = "balanced"
+    BEST = "best"
+
+
 class ParseOn(StrEnum):
     """Where parsing runs; see hosts/."""
 
@@ -249,6 +256,12 @@ class Settings(BaseSettings):
         description="Embedded text model. fast: tiny reads all. balanced: small reads again what"
         " tiny is unsure of. best: small reads all.",
         json_schema_extra=_about(changes=_READ, launchpad=True, tasks=("text",), option="effort"),
+    )
+    layout_effort: LayoutEffort = Field(
+        LayoutEffort.BALANCED,
+        description="balanced: no layout model sees a page whose text layer alone tells its"
+        " paragraphs. best: it sees every page.",
+        json_schema_extra=_about(changes=("layouts",), launchpad=True),
     )
     gpu_memory_fraction: float = Field(
         0.9,

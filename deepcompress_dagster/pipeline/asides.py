@@ -103,23 +103,27 @@ def _parted(lines: Sequence[PageLine], taken: set[int]) -> tuple[list[PageLine],
 
 
 def _watermark_words(lines: Sequence[PageLine]) -> set[int]:
-    upright = [line for line in lines if not any(map(_is_slanted, line.words))]
+    slanted = {id(word) for line in lines for word in line.words if _is_slanted(word)}
+    upright = [line for line in lines if not any(id(word) in slanted for word in line.words)]
     sizes = [word.font_size for line in upright for word in line.words if word.font_size]
     body = median(sizes) if sizes else 0.0
     large = [
         word
         for line in lines
         for word in line.words
-        if _is_slanted(word) or (body and word.font_size >= LARGE * body)
+        if id(word) in slanted or (body and word.font_size >= LARGE * body)
     ]
+    if not large:
+        return set()
     small = [line for line in upright if line.font_size < LARGE * body]
     return {id(word) for word in large if _lies_over(word, small)}
 
 
 def _is_slanted(word: Word) -> bool:
-    shorter = min(word.bbox.width, word.bbox.height)
-    known = word.font_size > 0 and len(word.text) >= MIN_LETTERS
-    return known and not word.vertical and shorter >= SLANTED * word.font_size
+    least = SLANTED * word.font_size
+    x0, y0, x1, y1 = word.bbox
+    both = y1 - y0 >= least and x1 - x0 >= least
+    return both and word.font_size > 0 and len(word.text) >= MIN_LETTERS and not word.vertical
 
 
 def _lies_over(word: Word, lines: Sequence[PageLine]) -> bool:

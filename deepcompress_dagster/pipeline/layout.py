@@ -134,8 +134,12 @@ def postprocess_layout(
     kept = _without_nested([area for area in kept if not _is_swallowed(area, kept)])
     owned, orphans = assign(lines, [area.bbox for area in kept], _ruled_parts(kept, grids))
     kept = [replace(area, lines=tuple(own)) for area, own in zip(kept, owned, strict=True)]
-    kept = _with_code([*_without_echoes(kept, lines), *grown_areas(orphans)])
-    return with_captions([_fitted(area) for area in kept])
+    return completed_areas([*_without_echoes(kept, lines), *grown_areas(orphans)])
+
+
+def completed_areas(areas: Sequence[Area]) -> list[Area]:
+    """Areas that own their lines, with code and captions told, each as large as its lines."""
+    return with_captions([_fitted(area) for area in _with_code(areas)])
 
 
 def _with_vertical_text(areas: Sequence[Area], lines: Sequence[PageLine]) -> list[Area]:

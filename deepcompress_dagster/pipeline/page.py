@@ -22,6 +22,7 @@ from deepcompress_dagster.pipeline.captions import with_captions
 from deepcompress_dagster.pipeline.figure_reading import read_figures
 from deepcompress_dagster.pipeline.hidden_text import without_contradicted_layer
 from deepcompress_dagster.pipeline.layout import (
+    Area,
     detected_areas,
     ordered_regions,
     page_sized,
@@ -33,6 +34,7 @@ from deepcompress_dagster.pipeline.page_view import PageContext, PageOptions, Pa
 from deepcompress_dagster.pipeline.reading import aside_regions, read_blocks
 from deepcompress_dagster.pipeline.stage_calls import LAYOUT, RENDER, PageJob, StageCalls
 from deepcompress_dagster.pipeline.table_reading import read_tables
+from deepcompress_dagster.pipeline.text_layout import text_areas
 from deepcompress_dagster.records import (
     Figure,
     Page,
@@ -109,19 +111,25 @@ class PageFlow:
         return sorted(self._job.stored, key=lambda region: region.reading_order)
 
     def _find_regions(self, view: PageView) -> Flow[list[Region]]:
-        """What the layout model finds, corrected by the text layer, in reading order."""
+        """What the text layer alone tells, or else the layout model, in reading order."""
+        areas = text_areas(view) if self._options.skips_plain_pages else None
+        if areas is None:
+            areas = yield from self._detect_areas(view)
+        number, leftward = self._job.page_number, runs_leftward(view.lines)
+        regions = ordered_regions(areas, number, view.rotation, leftward=leftward)
+        return [*regions, *aside_regions(view, number, len(regions))]
+
+    def _detect_areas(self, view: PageView) -> Flow[list[Area]]:
+        """What the layout model finds, corrected by the text layer."""
         pixels, offset = page_sized(view.pixels, view.scale)
         output = yield from self._calls.ask(LAYOUT, pixels)
         size = view.rotation.upright_size
-        areas = []
+        areas: list[Area] = []
         if output is not None:
             moved = [replace(found, bbox=found.bbox.shifted(*offset)) for found in output.value]
             areas = detected_areas(moved, view.scale, size, output.model)
         areas = with_sure_tables(areas, view.lines, view.rules)
-        areas = postprocess_layout(areas, view.lines, size, view.grids)
-        number, leftward = self._job.page_number, runs_leftward(view.lines)
-        regions = ordered_regions(areas, number, view.rotation, leftward=leftward)
-        return [*regions, *aside_regions(view, number, len(regions))]
+        return postprocess_layout(areas, view.lines, size, view.grids)
 
     def _result(self, page: Page) -> PageResult:
         rows, plan, errors = self._rows, self._plan, self._calls.errors

@@ -12,7 +12,13 @@ from deepcompress_dagster.pipeline.page_rotation import PageRotation, turn_of_wo
 from deepcompress_dagster.pipeline.ruled_tables import RuledGrid, with_words
 from deepcompress_dagster.pipeline.stage_calls import ORIENTATION, PageJob, StageCalls
 from deepcompress_dagster.pipeline.stages import Plan
-from deepcompress_dagster.pipeline.text_layer import InkMap, assess, without_covered, without_unseen
+from deepcompress_dagster.pipeline.text_layer import (
+    InkMap,
+    assess,
+    is_paper,
+    without_covered,
+    without_unseen,
+)
 from deepcompress_dagster.records import BBox
 from deepcompress_dagster.streaming import Flow
 
@@ -61,6 +67,11 @@ class PageView:
         return Crop(self.pixels, 0.0, 0.0, self.scale)
 
     @property
+    def is_blank(self) -> bool:
+        """Whether the page holds no word and shows nothing but paper."""
+        return not self.content.words and is_paper(self.pixels)
+
+    @property
     def rules(self) -> list[BBox]:
         """The horizontal rules that are drawn on the page."""
         boxes = (self.rotation.upright(rule) for rule in self.content.rulings)
@@ -77,13 +88,15 @@ class PageView:
 class PageOptions:
     """What all pages of a run share.
 
-    A text model that does not ``locates_lines`` reads regions and cells, not whole pages.
+    A text model that does not ``locates_lines`` reads regions and cells, not whole pages. No
+    layout model is asked for pages that their text layer decides where it ``skips_plain_pages``.
     """
 
     plan: Plan
     device: str
     jpeg_quality: int
     locates_lines: bool = True
+    skips_plain_pages: bool = True
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,8 @@ def see_page(rendered: RenderedPage, calls: StageCalls) -> Flow[PageView]:
     """The rendered page turned upright, with the lines of its text layer if that is readable."""
     content = rendered.content
     turn = turn_of_words(content.words)
+    if turn is None and not content.words and is_paper(rendered.pixels):
+        turn = 0
     if turn is None:
         output = yield from calls.ask(ORIENTATION, rendered.pixels)
         turn = _turn(output.value) if output else 0

@@ -31,7 +31,7 @@ from deepcompress_dagster.records import (
     PageResult,
     Region,
 )
-from deepcompress_dagster.settings import Attachments, Settings
+from deepcompress_dagster.settings import Attachments, LayoutEffort, Settings
 from deepcompress_dagster.streaming import Flow, FlowTimings, Stream
 
 ParseEvent: TypeAlias = DocumentOpened | PageResult | DocumentResult
@@ -106,6 +106,7 @@ class ParseContext:
             self._models.device,
             self._settings.jpeg_quality,
             locates_lines=not plan.reads_text or self._models.locates_lines(),
+            skips_plain_pages=self._settings.layout_effort is LayoutEffort.BALANCED,
         )
 
     def stream(self) -> Stream:

@@ -75,6 +75,13 @@ letters on a dark panel, spaced by their own width, half are dark."""
 SLICE = 0.4
 """Font sizes: the width of the pieces in which a word is searched for a bar over a part of it."""
 
+PAPER = 235
+"""Of 255, in the darkest colour: what a sample of white paper has, at least; grey panels have less.
+"""
+
+ROOM = 1.5
+"""Points around a word's box to which its letters may reach."""
+
 BLANK_SHARE = 0.001
 """Share of ink below which a region has nothing to read: specks."""
 
@@ -100,7 +107,7 @@ class InkMap:
         self._pixels = pixels
         self._pixel_scale = scale
 
-    def counts(self, boxes: Sequence[BBox]) -> npt.NDArray[np.int64]:
+    def counts(self, boxes: Sequence[BBox] | npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """Shape (n, 2): inked samples and all samples of each box (points)."""
         edges = np.rint(np.asarray(boxes, dtype=np.float64).reshape(-1, 4) * self._scale)
         height, width = self._sums.shape
@@ -115,6 +122,22 @@ class InkMap:
         )
         area = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0])
         return np.stack([ink, area], axis=1)
+
+    def outside(self, boxes: Sequence[BBox]) -> int:
+        """How many samples, one a point, are not white paper, ``boxes`` (points) left out."""
+        step = max(1, round(self._pixel_scale))
+        red, green, blue = (self._pixels[::step, ::step, i] < PAPER for i in range(3))
+        shown = red | green | blue
+        height, width = shown.shape
+        corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2)
+        around = (corners + np.array([[-ROOM], [ROOM]])) * (self._pixel_scale / step)
+        edges = np.rint(around).astype(np.int64) + np.array([[0], [1]])
+        x, y = np.clip(edges[..., 0], 0, width), np.clip(edges[..., 1], 0, height)
+        covers = np.zeros((height + 1, width + 1), dtype=np.int32)
+        for i, j, sign in ((0, 0, 1), (0, 1, -1), (1, 0, -1), (1, 1, 1)):
+            np.add.at(covers, (y[:, i], x[:, j]), sign)
+        covered = covers.cumsum(axis=0).cumsum(axis=1)[:height, :width] > 0
+        return int(np.count_nonzero(shown & ~covered))
 
     def may_be_barred(self, boxes: Sequence[BBox]) -> list[bool]:
         """Which boxes (points) are dark from top to bottom at one of a few places.
@@ -155,6 +178,11 @@ class InkMap:
         """Share of the box (points) that is ink, 0 for an empty box."""
         ink, area = self.counts([box])[0]
         return float(ink / area) if area else 0.0
+
+
+def is_paper(pixels: npt.NDArray[np.uint8]) -> bool:
+    """Whether nothing is on a page, not a speck; ``pixels`` as for InkMap."""
+    return bool(pixels.size) and int(pixels.min()) >= PAPER
 
 
 def _between(
@@ -309,18 +337,12 @@ def _is_covered(word: Word, ink: InkMap) -> bool:
     return any(barred) and (not written or sum(written) < ON_PAPER * len(written))
 
 
-def _parts(words: Sequence[Word], region: BBox) -> list[BBox]:
-    """The parts of the words' boxes that lie in the region."""
-    boxes = (
-        BBox(
-            max(word.bbox.x0, region.x0),
-            max(word.bbox.y0, region.y0),
-            min(word.bbox.x1, region.x1),
-            min(word.bbox.y1, region.y1),
-        )
-        for word in words
-    )
-    return [box for box in boxes if box.x0 < box.x1 and box.y0 < box.y1]
+def _parts(words: Sequence[Word], region: BBox) -> npt.NDArray[np.float64]:
+    """The parts of the words' boxes that lie in the region, (n, 4)."""
+    boxes = np.array([word.bbox for word in words], dtype=np.float64).reshape(-1, 4)
+    low, high = np.maximum(boxes[:, :2], region[:2]), np.minimum(boxes[:, 2:], region[2:])
+    inside = (low < high).all(axis=1)
+    return np.concatenate([low, high], axis=1)[inside]
 
 
 def _character_shares(words: Sequence[Word]) -> tuple[float, float]:

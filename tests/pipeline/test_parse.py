@@ -23,6 +23,7 @@ from deepcompress_dagster.records import (
     PageStatus,
     TextSource,
 )
+from deepcompress_dagster.settings import LayoutEffort
 from tests.raw_pdf import endless_pdf
 
 pytestmark = pytest.mark.models
@@ -300,3 +301,18 @@ def test_the_orientation_model_serves_every_selection_that_reads(settings):
 
     assert Task.ORIENTATION in plan(("text",)).tasks
     assert Task.TABLE not in plan(("text",)).tasks
+
+
+@pytest.mark.parametrize("effort", ["balanced", "best"])
+def test_a_plain_page_needs_no_layout_model_unless_every_page_is_to_be_seen(
+    settings, new_pdf, effort
+):
+    from benchmarks.tiny import TinyModels
+    from deepcompress_dagster.pipeline.text_layout import TEXT_LAYER
+
+    chosen = settings.model_copy(update={"layout_effort": LayoutEffort(effort)})
+    one = task(new_pdf("plain.pdf"), settings.data_dir)
+    with Parser(chosen, buffer_dir=settings.data_dir, models=TinyModels()) as parser:
+        (page,) = (event for event in parser.parse([one]) if isinstance(event, PageResult))
+    expected = TEXT_LAYER if effort == "balanced" else "tiny-layout@1"
+    assert {region.model for region in page.layouts} == {expected}
