@@ -307,7 +307,7 @@ def test_the_example_runs(samples):
     assert done.stdout.count("page 1: 5 x") == 3
 
 
-def test_a_folder_means_the_pdfs_that_an_inbox_would_take(tmp_path):
+def test_a_folder_means_the_pdfs_that_an_inbox_would_take(tmp_path, monkeypatch):
     outside, folder = tmp_path / "outside", tmp_path / "folder"
     for path in (folder / "b" / "2.PDF", folder / "a.pdf", outside / "c.pdf"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -316,7 +316,9 @@ def test_a_folder_means_the_pdfs_that_an_inbox_would_take(tmp_path):
         (folder / name).write_bytes(b"")
     (folder / "link").symlink_to(outside)
     (folder / "loop").symlink_to(folder)
-    assert [path.name for path in cli._pdfs([folder])] == ["a.pdf", "2.PDF", "c.pdf"]
+    monkeypatch.chdir(tmp_path)
+    for told in ("folder", str(folder)):
+        assert [path.name for path in cli._files([told])] == ["a.pdf", "2.PDF", "c.pdf"]
 
 
 def test_threads_share_one_heap_here_and_in_children_unless_the_user_says_otherwise():

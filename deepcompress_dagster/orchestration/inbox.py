@@ -102,7 +102,7 @@ def candidates(inbox: Inbox, *, settle_s: float, after: str = "") -> Iterator[Ca
             raise InboxError(f"the inbox {inbox} is missing: create it")
         for stat, is_at_rest in pdfs(inbox, settle_s=settle_s, after=after):
             path = Path(stat.path)
-            yield Candidate(path, stat, is_at_rest, str(path.relative_to(inbox)))
+            yield Candidate(path, stat, is_at_rest, str(path.relative_to(inbox.absolute())))
         return
     try:
         bucket = Bucket(inbox)
