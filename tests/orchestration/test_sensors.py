@@ -511,7 +511,7 @@ def staged(daemon: Daemon) -> list[str]:
 def test_a_second_pipeline_on_the_data_folder_is_told_whose_it_is_and_asks_for_nothing(
     bench: Bench, settings: Settings
 ) -> None:
-    write_pdf(settings.inbox / "a.pdf")
+    write_pdf(bench.inbox / "a.pdf")
     settings = settings.model_copy(update={"allow_download": True})
     first, second = (
         build_definitions(settings, key_prefix=[prefix]).get_repository_def() for prefix in "ab"

@@ -133,4 +133,4 @@ def test_a_data_folder_is_served_once(tmp_path: Path) -> None:
     holder.take()
     with pytest.raises(server.ServeError, match=f"process {os.getpid()} looks after {tmp_path}"):
         server.serve(settings, host="127.0.0.1", port=0, log_file=None)
-    assert not settings.inbox.exists()
+    assert not (tmp_path / "inbox").exists()
