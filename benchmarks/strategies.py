@@ -283,6 +283,7 @@ def measure(way: str, pdf: Path, folder: Path, pages: int) -> Outcome:
         if first != first and _readable(work.warehouse):
             first = time.monotonic() - started
     committer.take(DocumentResult(work.task.document_id, len(work.jobs)))
+    committer.flush()
     work.warehouse.publish(force=True)
     wall = time.monotonic() - started
     first = wall if first != first else first

@@ -111,10 +111,13 @@ def _run(task: DocumentTask, warehouse: "Warehouse", settings: Settings) -> int:
     buffers = warehouse.image_dir(task.document_id).parent / ".buffers"
     with Parser(settings, buffer_dir=buffers) as parser, closing(parser.parse([task])) as stream:
         for event in stream:
-            committer.take(event)
+            finished = committer.take(event)
             if isinstance(event, DocumentResult):
                 if event.fatal is not None:
                     raise ParseError(event.fatal.message)
+                for document in finished or committer.flush():
+                    if document.refusal is not None:
+                        raise document.refusal
                 return event.page_count
     raise ParseError(f"{task.path}: the parser ended without a result")
 

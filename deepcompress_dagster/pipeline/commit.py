@@ -5,6 +5,7 @@ A run of Dagster and the library both take this way. Failed documents are left t
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,16 +15,29 @@ from deepcompress_dagster.records import DocumentOpened, DocumentResult, PageRes
 
 if TYPE_CHECKING:
     from deepcompress_dagster.pipeline.parse import ParseEvent
-    from deepcompress_dagster.warehouse import CommittedDocument, Warehouse
+    from deepcompress_dagster.warehouse import CommittedDocument, Warehouse, WarehouseError
 
-STAGE_SECONDS = 1.0
-"""Finished pages are put away in groups of about a second, the first of a run at once."""
+GROUP_SECONDS = 1.0
+"""What finishes within about a second is put away together, the first of a run at once: of 100
+one-page documents each takes a third of the time in DuckDB that it takes alone."""
+
+
+@dataclass(frozen=True)
+class FinishedDocument:
+    """What became of a document whose pages are all through."""
+
+    result: DocumentResult
+    committed: "CommittedDocument | None" = None
+    """None where the result is fatal, or of which there is a ``refusal``."""
+    refusal: "WarehouseError | None" = None
+    """NothingStagedError where nothing came of it, UnknownDocumentError where it was forgotten."""
 
 
 class Committer:
-    """Stages finished pages in groups and commits each document when its last page is through.
+    """Stages finished pages in groups and commits documents when their last page is through.
 
-    ``close`` puts away what still waits. Not thread-safe.
+    What waits is put away by the event that comes after ``GROUP_SECONDS``, and by ``flush``.
+    Not thread-safe.
     """
 
     def __init__(
@@ -46,35 +60,59 @@ class Committer:
         self._publishes = publishes
         self._opened: list[DocumentOpened] = []
         self._pages: list[PageResult] = []
+        self._results: list[DocumentResult] = []
         self._flushed_at = float("-inf")
 
-    def take(self, event: "ParseEvent") -> "CommittedDocument | None":
-        """Put an event away; for the result of a document that was parsed, what was committed.
+    def take(self, event: "ParseEvent") -> list[FinishedDocument]:
+        """Put an event away, now or with those that follow; what became of documents by that.
 
-        Raises NothingStagedError for a document of which nothing came, and what ``require_room``
-        and the warehouse raise.
+        Raises what ``require_room`` and the warehouse raise.
         """
         if isinstance(event, DocumentOpened):
             self._opened.append(event)
-        elif isinstance(event, PageResult):
+            return []
+        if isinstance(event, PageResult):
             self._pages.append(event)
-            if time.monotonic() - self._flushed_at >= STAGE_SECONDS:
-                self.close()
-                self._require_room()
         else:
-            self.close()
-            return None if event.fatal is not None else self._commit(event)
-        return None
+            self._results.append(event)
+        if time.monotonic() - self._flushed_at < GROUP_SECONDS:
+            return []
+        finished = self.flush()
+        if isinstance(event, PageResult):
+            self._require_room()
+        return finished
+
+    def flush(self) -> list[FinishedDocument]:
+        """Put away what waits: what became of the documents among it."""
+        self.close()
+        results, self._results = self._results, []
+        finished: list[FinishedDocument] = []
+        if any(result.fatal is None for result in results):
+            with self._warehouse.together():
+                finished = [self._finished(result) for result in results]
+        else:
+            finished = [FinishedDocument(result) for result in results]
+        self._flushed_at = time.monotonic()
+        return finished
 
     def close(self) -> None:
-        """Stage what waits, and publish it when a publication is due."""
+        """Stage the pages that wait, and publish when a publication is due; commit nothing."""
         opened, pages = self._opened, self._pages
         if opened or pages:
             self._opened, self._pages = [], []
             self._warehouse.stage(self._run_id, self._versions, opened, pages)
             if self._publishes:
                 self._warehouse.publish(force=False)
-        self._flushed_at = time.monotonic()
+
+    def _finished(self, result: DocumentResult) -> FinishedDocument:
+        from deepcompress_dagster.warehouse import NothingStagedError, UnknownDocumentError
+
+        if result.fatal is not None:
+            return FinishedDocument(result)
+        try:
+            return FinishedDocument(result, self._commit(result))
+        except (NothingStagedError, UnknownDocumentError) as refusal:
+            return FinishedDocument(result, refusal=refusal)
 
     def _commit(self, result: DocumentResult) -> "CommittedDocument":
         document_id, versions = result.document_id, self._versions

@@ -61,19 +61,24 @@ def commit(
     updates: Sequence[BlockUpdate | TableUpdate],
     now: datetime,
 ) -> CommittedDocument:
-    """Replace the selected assets of one document by what is staged for them."""
+    """Replace the selected assets of one document by what is staged for them.
+
+    Raises NotMaterializedError, NothingStagedError and UnknownDocumentError before anything is
+    written, so that the others of its transaction can go on.
+    """
     document_id = result.document_id
     sha256 = _sha256(conn, document_id)
     staged = staging.staged_versions(conn, document_id, versions)
     data_versions = staging.committed_data_versions(conn, document_id)
     finished = staging.finished_by_asset(conn, document_id, staged)
-    states: dict[str, AssetState] = {}
-    for asset, version in staged.items():
+    for asset in staged:
         if asset not in finished:
             raise NothingStagedError(
                 f"no finished page of {asset} of {document_id} is staged at version "
                 f"{versions[asset]} and from its present inputs: run it again"
             )
+    states: dict[str, AssetState] = {}
+    for asset, version in staged.items():
         _replace_rows(conn, document_id, asset, version, updates)
         data_versions[asset], rows = data_version(conn, document_id, asset)
         inputs = {parent: data_versions[parent] for parent in upstream(asset)}

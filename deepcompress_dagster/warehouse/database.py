@@ -48,15 +48,31 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """One transaction: committed when the block ends; closing undoes it when it raises."""
+        """One transaction: committed when the block ends; closing undoes it when it raises.
+
+        Within another such block of this thread it is a part of that one's transaction.
+        """
+        if (joined := self._joined()) is not None:
+            yield joined
+            return
         with self.lock.hold(), self._disk_errors(), self._open() as conn:
             conn.execute("BEGIN")
-            yield conn
+            self._own.writing = conn
+            try:
+                yield conn
+            finally:
+                self._own.writing = None
             conn.execute("COMMIT")
 
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The committed state of now, read-only; writers wait while the block runs."""
+        """The committed state of now, read-only; writers wait while the block runs.
+
+        Within a ``write`` of this thread it sees what that has written.
+        """
+        if (joined := self._joined()) is not None:
+            yield joined
+            return
         if not (self._is_prepared and self.path.exists()):
             with self.lock.hold(), self._disk_errors(), self._open():
                 self._is_prepared = True
@@ -66,6 +82,11 @@ class Database:
             self._attached("(READ_ONLY)") as conn,
         ):
             yield conn
+
+    def _joined(self) -> duckdb.DuckDBPyConnection | None:
+        """The connection of the transaction that this thread is in."""
+        joined: duckdb.DuckDBPyConnection | None = getattr(self._own, "writing", None)
+        return joined
 
     def checkpoint(self, *, rewrite: bool = False) -> None:
         """Bring everything committed into the file itself, and write the file anew where most of

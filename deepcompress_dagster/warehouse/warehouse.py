@@ -233,6 +233,17 @@ class Warehouse:
 
     # Work
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What this thread asks for within the block is one transaction, committed at its end.
+
+        One transaction for several documents costs little more than one for each of them. Others
+        wait for the lock meanwhile, so nothing slow belongs in the block. ``publish`` is not asked
+        for within it.
+        """
+        with self._database.write():
+            yield
+
     def set_current_versions(self, versions: Mapping[str, str]) -> bool:
         """Record the code versions of today, which staleness is measured against.
 
@@ -418,18 +429,21 @@ class Warehouse:
         with self._database.read() as conn:
             return queries.stale_partitions(conn)
 
-    def summary(self, document_id: str, *, markdown_characters: int = 2000) -> DocumentSummary:
-        """Figures about one committed document, for checks, metadata and previews.
+    def figures(
+        self, document_ids: Collection[str], *, markdown_characters: int = 2000
+    ) -> dict[str, tuple[DocumentSummary, DocumentQuality]]:
+        """Figures about committed documents by id: for metadata and previews, and for checks.
 
         Raises UnknownDocumentError.
         """
         with self._database.read() as conn:
-            return queries.summary(conn, document_id, markdown_characters)
-
-    def quality(self, document_id: str) -> DocumentQuality:
-        """What the committed rows of one document show: the figures that checks judge."""
-        with self._database.read() as conn:
-            return quality.quality(conn, document_id)
+            return {
+                name: (
+                    queries.summary(conn, name, markdown_characters),
+                    quality.quality(conn, name),
+                )
+                for name in document_ids
+            }
 
     # Readers
 

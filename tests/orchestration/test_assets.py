@@ -351,8 +351,9 @@ def test_ctrl_c_stops_a_run_in_good_order(bench: Bench) -> None:
 
 
 def test_a_run_that_is_abandoned_between_events_leaves_nothing_open(
-    bench: Bench, settings: Settings
+    bench: Bench, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("deepcompress_dagster.pipeline.commit.GROUP_SECONDS", 0)
     name, later = bench.register(a={}, b={})
     spec = RunSpec("run", [name, later], ASSETS, stages.code_versions(settings))
     run = executor.RunExecutor(

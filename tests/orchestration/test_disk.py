@@ -38,7 +38,7 @@ def test_the_sensor_waits_for_room_and_then_takes_up_what_came(
 def test_a_run_that_runs_out_of_room_keeps_its_pages_and_is_no_attempt(
     bench: Bench, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepcompress_dagster.pipeline.commit.STAGE_SECONDS", 0)
+    monkeypatch.setattr("deepcompress_dagster.pipeline.commit.GROUP_SECONDS", 0)
     (name,) = bench.register(report={"pages": 6})
     free = disk.free_mb
 

@@ -71,7 +71,7 @@ def test_a_batch_with_a_broken_file_fills_the_tables_and_names_the_broken_one(
     assert state["pages"].rows == 2
     assert state["text"].rows >= 4
     assert state["tables"].rows == 1
-    content = real.warehouse.summary(mill).markdown
+    content = real.warehouse.figures([mill])[mill][0].markdown
     assert "hundred years" in content
 
     event = real.instance.get_latest_materialization_event(dg.AssetKey("figures"))

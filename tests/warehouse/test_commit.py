@@ -229,7 +229,9 @@ def test_what_was_left_out_of_a_page_makes_it_partial_when_content_was_lost(
     page = replace(page_of(document, 1), errors=(left_out,))
     assert commit(warehouse, document, [page]).status is status
     assert [failure.error_type for failure in warehouse.failures()] == [error_type]
-    assert warehouse.quality(document).page_errors == (status is DocumentStatus.PARTIAL)
+    assert warehouse.figures([document])[document][1].page_errors == (
+        status is DocumentStatus.PARTIAL
+    )
 
 
 def test_a_range_of_pages_is_partial_and_keeps_the_page_count_of_the_pdf(
@@ -291,7 +293,7 @@ def test_unknown_documents_are_refused(warehouse: Warehouse) -> None:
     with pytest.raises(UnknownDocumentError, match="nobody"):
         warehouse.fail(_fatal("nobody"), run_id="run")
     with pytest.raises(UnknownDocumentError, match="nobody"):
-        warehouse.summary("nobody")
+        warehouse.figures(["nobody"])
 
 
 def test_an_error_inside_a_commit_leaves_everything_as_it_was(
@@ -405,7 +407,7 @@ def test_a_summary_counts_what_is_committed(warehouse: Warehouse, document: str)
         page_of(document, 2, errors={"render": "no"}, status=PageStatus.FAILED, text=()),
     ]
     commit(warehouse, document, pages)
-    summary = warehouse.summary(document, markdown_characters=6)
+    summary, _ = warehouse.figures([document], markdown_characters=6)[document]
     assert (summary.pages, summary.failed_pages, summary.page_errors) == (2, 1, 1)
     assert summary.rows["layouts"] == 6
     assert summary.mean_confidence == 1.0

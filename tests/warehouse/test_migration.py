@@ -81,7 +81,7 @@ def test_a_file_of_an_older_version_opens_and_works(
     warehouse = Warehouse(old_file.parent)
     (row,) = warehouse.documents()
     assert row.document_id == "old-0123456789ab"
-    assert warehouse.summary(row.document_id).markdown == "# Old\n\nwords"
+    assert warehouse.figures([row.document_id])[row.document_id][0].markdown == "# Old\n\nwords"
     new = register(warehouse, inbox, "a.pdf")
     commit(warehouse, new, [page_of(new, 1)])
     assert warehouse.query("SELECT count(*) AS n FROM blocks").to_pylist() == [{"n": 5}]

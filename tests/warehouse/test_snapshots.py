@@ -340,7 +340,7 @@ def test_a_file_that_is_mostly_free_is_written_anew(
         assert _comments(conn) == comments
         keys = "SELECT count(*) FROM duckdb_constraints() WHERE constraint_type = 'PRIMARY KEY'"
         assert conn.execute(keys).fetchall() == [(2,)]
-    assert warehouse.summary(document_id).markdown.startswith("page 1")
+    assert warehouse.figures([document_id])[document_id][0].markdown.startswith("page 1")
     assert not warehouse.publish(force=True)
     commit(warehouse, document_id, [page_of(document_id, 1)])
 

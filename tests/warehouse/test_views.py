@@ -41,7 +41,7 @@ def _markdown(warehouse: Warehouse, document_id: str, *blocks: TextBlock) -> str
     """Markdown of one page with these blocks, from the committed rows."""
     page = page_of(document_id, 1, text=blocks, tables=(), figures=())
     commit(warehouse, document_id, [page])
-    return warehouse.summary(document_id, markdown_characters=10_000).markdown
+    return warehouse.figures([document_id], markdown_characters=10_000)[document_id][0].markdown
 
 
 def test_blocks_are_text_tables_and_figures_in_reading_order(

@@ -26,6 +26,7 @@ from dagster._core.events import AssetMaterializationPlannedData
 from deepcompress_dagster import asset_graph
 from deepcompress_dagster.asset_graph import ASSETS
 from deepcompress_dagster.orchestration.checks import Verdict
+from deepcompress_dagster.orchestration.execution.event_transactions import one_transaction
 from deepcompress_dagster.orchestration.naming import PLAIN, SOURCE_ASSET, Naming
 from deepcompress_dagster.orchestration.partitions import batches
 
@@ -107,14 +108,6 @@ def version_tags(state: "AssetState", names: Naming = PLAIN) -> dict[str, str]:
     }
 
 
-def newest(
-    instance: dg.DagsterInstance, asset: str, document_id: str, names: Naming = PLAIN
-) -> dg.EventLogRecord | None:
-    """The newest materialization of an asset of a document."""
-    wanted = dg.AssetRecordsFilter(names.key(asset), asset_partitions=[document_id])
-    return next(iter(instance.fetch_materializations(wanted, limit=1).records), None)
-
-
 def newest_by_document(
     instance: dg.DagsterInstance, asset: str, document_ids: Sequence[str], names: Naming = PLAIN
 ) -> dict[str, dg.EventLogRecord]:
@@ -160,15 +153,16 @@ def plan_materializations(
     That is what shows a partition as in progress, and as failed when the run fails without it.
     Dagster does it itself for the partitions that it knows a run to have.
     """
-    for asset in assets:
-        context.instance.report_dagster_event(
-            dg.DagsterEvent.build_asset_materialization_planned_event(
-                context.job_name,
-                names.op,
-                AssetMaterializationPlannedData(names.key(asset), partition=document_id),
-            ),
-            context.run.run_id,
-        )
+    with one_transaction(context.instance):
+        for asset in assets:
+            context.instance.report_dagster_event(
+                dg.DagsterEvent.build_asset_materialization_planned_event(
+                    context.job_name,
+                    names.op,
+                    AssetMaterializationPlannedData(names.key(asset), partition=document_id),
+                ),
+                context.run.run_id,
+            )
 
 
 def unreported(

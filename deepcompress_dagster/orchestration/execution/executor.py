@@ -9,7 +9,7 @@ What is to be done is decided in planning.py, how a page is read in pipeline/.
 
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -30,7 +30,7 @@ from deepcompress_dagster.orchestration.run_metrics import RunMetrics
 from deepcompress_dagster.passwords import Passwords
 from deepcompress_dagster.pdf.errors import transient_error_types
 from deepcompress_dagster.pipeline.attachments import extract_attached_pdfs
-from deepcompress_dagster.pipeline.commit import Committer
+from deepcompress_dagster.pipeline.commit import Committer, FinishedDocument
 from deepcompress_dagster.records import (
     DocumentOpened,
     DocumentResult,
@@ -149,7 +149,7 @@ class RunExecutor:
         try:
             for document_id, plan in self._plans():
                 if plan.report:
-                    yield from self._reporter.report(plan.report)
+                    yield from self._reporter.report([plan.report])
                 if plan.compute:
                     groups[plan.compute][document_id] = plan
                 else:
@@ -216,7 +216,7 @@ class RunExecutor:
         """Report unchanged documents again: a failed run shows what it did not report as failed."""
         for _, states in events.by_document(self._warehouse.asset_states(self.outcome.unchanged)):
             yield from self._reporter.report(
-                [state for state in states if state.asset in self._spec.assets]
+                [[state for state in states if state.asset in self._spec.assets]]
             )
 
     def _done_before(self, document_id: str, plan: DocumentPlan) -> None:
@@ -248,17 +248,13 @@ class RunExecutor:
             for event in stream:
                 if isinstance(event, DocumentOpened):
                     self._announce(event.document_id, assets)
-                    committer.take(event)
                     pages = chosen[event.document_id].pages
                     self._tell(pages=event.page_count if pages is None else len(pages))
                 elif isinstance(event, PageResult):
-                    committer.take(event)
                     self.outcome.pages += 1
                     self._tell(pages_done=1)
-                else:
-                    yield from self._finish(event, committer, versions)
-                    self._register_attachments(event.document_id)
-                    self._tell(documents_done=1)
+                yield from self._finish(committer.take(event), assets)
+            yield from self._finish(committer.flush(), assets)
         while self._lost:
             name, reason = self._lost.popitem()
             self._fail(PageError(name, None, OPEN, "kept_pdf_lost", reason), assets)
@@ -272,49 +268,59 @@ class RunExecutor:
         self, versions: Mapping[str, str], chosen: Mapping[str, DocumentPlan]
     ) -> Iterator[DocumentTask]:
         """What the stream takes in, on a thread of the stream."""
+        for batch in batches(list(chosen), ADMITTED_TOGETHER):
+            with self._warehouse.together():
+                self._warehouse.begin(batch, run_id=self._spec.run_id)
+                tasks = [self._task(name, versions, chosen[name]) for name in batch]
+            yield from (task for task in tasks if task is not None)
+
+    def _task(
+        self, document_id: str, versions: Mapping[str, str], plan: DocumentPlan
+    ) -> DocumentTask | None:
+        """None where the kept PDF is lost, which is put on record."""
         from deepcompress_dagster.warehouse import WarehouseError
 
-        for batch in batches(list(chosen), ADMITTED_TOGETHER):
-            self._warehouse.begin(batch, run_id=self._spec.run_id)
-            for document_id in batch:
-                try:
-                    path = self._warehouse.kept_pdf(document_id)
-                except WarehouseError as error:
-                    self._lost[document_id] = str(error)
-                    continue
-                yield DocumentTask(
-                    document_id,
-                    path,
-                    self._warehouse.image_dir(document_id),
-                    chosen[document_id].pages,
-                    self._warehouse.finished_pages(document_id, versions),
-                    self._passwords.for_name(self._file_names[document_id]),
-                    self._file_names[document_id],
-                )
+        try:
+            path = self._warehouse.kept_pdf(document_id)
+        except WarehouseError as error:
+            self._lost[document_id] = str(error)
+            return None
+        return DocumentTask(
+            document_id,
+            path,
+            self._warehouse.image_dir(document_id),
+            plan.pages,
+            self._warehouse.finished_pages(document_id, versions),
+            self._passwords.for_name(self._file_names[document_id]),
+            self._file_names[document_id],
+        )
 
     def _finish(
-        self, result: DocumentResult, committer: Committer, assets: Collection[str]
+        self, finished: Sequence[FinishedDocument], assets: Collection[str]
     ) -> Iterator[Event]:
-        from deepcompress_dagster.warehouse import NothingStagedError, UnknownDocumentError
+        """Put on record what became of documents that finished together, and report it."""
+        states = [self._finished(document, assets) for document in finished]
+        if any(states):
+            self._warehouse.publish(force=False)
+            yield from self._reporter.report([found for found in states if found])
+        for document in finished:
+            self._register_attachments(document.result.document_id)
+            self._tell(documents_done=1)
 
-        name = result.document_id
-        try:
-            committed = committer.take(result)
-        except NothingStagedError as error:
-            self.outcome.failures[name] = str(error)
-            return
-        except UnknownDocumentError:
+    def _finished(self, document: FinishedDocument, assets: Collection[str]) -> list["AssetState"]:
+        from deepcompress_dagster.warehouse import UnknownDocumentError
+
+        name, committed = document.result.document_id, document.committed
+        if committed is not None:
+            self.outcome.committed.append(name)
+            return [committed.states[asset] for asset in ASSETS if asset in committed.states]
+        if isinstance(document.refusal, UnknownDocumentError):
             self._was_forgotten(name)
-            return
-        if result.fatal is not None:
-            self._fail(result.fatal, assets)
-        if committed is None:
-            return
-        self._warehouse.publish(force=False)
-        self.outcome.committed.append(name)
-        yield from self._reporter.report(
-            [committed.states[asset] for asset in ASSETS if asset in committed.states]
-        )
+        elif document.refusal is not None:
+            self.outcome.failures[name] = str(document.refusal)
+        elif document.result.fatal is not None:
+            self._fail(document.result.fatal, assets)
+        return []
 
     def _register_attachments(self, document_id: str) -> None:
         """Make documents of the PDFs inside a document that was just committed, if asked to.
