@@ -30,8 +30,12 @@ from deepcompress_dagster.pipeline.ruled_tables import (
     ruled_parts,
     whole_tables,
 )
-from deepcompress_dagster.pipeline.strays import without_strays
-from deepcompress_dagster.pipeline.table_pieces import margins_of, whole_of_pieces
+from deepcompress_dagster.pipeline.strays import without_strays, without_title
+from deepcompress_dagster.pipeline.table_pieces import (
+    margins_of,
+    split_by_captions,
+    whole_of_pieces,
+)
 from deepcompress_dagster.records import BBox, Label, Region, region_id, union
 
 SHEET = (612.0, 792.0)
@@ -162,7 +166,12 @@ def _with_whole_tables(
     areas: Sequence[Area], lines: Sequence[PageLine], grids: Sequence[RuledGrid]
 ) -> list[Area]:
     """Areas in which each table has one area, as large as its rules and its columns reach."""
-    tables = [area for area in areas if area.label is Label.TABLE]
+    tables = [
+        replace(area, bbox=box)
+        for area in areas
+        if area.label is Label.TABLE
+        for box in split_by_captions(area.bbox, lines)
+    ]
     others = [area for area in areas if area.label is not Label.TABLE]
     taken = [area.bbox for area in others if area.label in _NO_TABLES]
     whole = [
@@ -219,6 +228,7 @@ def with_sure_tables(
             covered = [line for line in lines if line.bbox.coverage(area.bbox) > REGION_SHARE]
             if is_prose(covered, rules):
                 continue
+            area = replace(area, bbox=without_title(area.bbox, covered))
             area = replace(area, bbox=_without_strays(area, areas, covered, lines))
         sure.append(area)
     return sure

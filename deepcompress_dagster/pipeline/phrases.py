@@ -32,6 +32,10 @@ MARK_GAP = 1.2
 TYPED_RULE_LENGTH = 8
 """Characters of a row of hyphens or the like from which it is a rule; shorter ones are values."""
 
+MIN_BARS = 2
+BARRED_ROWS = 3
+"""Bars in a row, and rows with so many, from which they are typed rules between columns."""
+
 _LEADER = re.compile(r"[.·…‥]{4,}|…{2,}")
 _LEADER_END = re.compile(r"[.·…‥]{4,}$")
 _DOT = re.compile(r"[.·…‥]+")
@@ -83,13 +87,17 @@ def words_across(row: Iterable[PageLine]) -> list[Word]:
 
 
 def without_fillers(lines: Sequence[PageLine]) -> list[PageLine]:
-    """Lines without leader dots and without rows that only type a rule (``----  ====``)."""
+    """Lines without leader dots and typed rules: rows of ``----``, and bars between columns."""
     kept = []
-    for row in rows_of(lines):
-        if _is_typed_rule([word.text for line in row for word in line.words]):
+    rows = rows_of(lines)
+    has_bars = sum(_has_bars(row) for row in rows) >= BARRED_ROWS
+    for row in rows:
+        if is_typed_rule(row):
             continue
         for line in row:
             words = tuple(_without_leaders(line.words))
+            if has_bars and _has_bars(row):
+                words = tuple(_without_bars(words))
             if len(words) == len(line.words) and all(map(_same, words, line.words)):
                 kept.append(line)
             elif words:
@@ -101,8 +109,28 @@ def _same(first: Word, second: Word) -> bool:
     return first is second
 
 
-def _is_typed_rule(texts: Sequence[str]) -> bool:
+def is_typed_rule(row: Sequence[PageLine]) -> bool:
+    """Whether a row of text only types a rule."""
+    texts = [word.text for line in row for word in line.words]
     return sum(map(len, texts)) >= TYPED_RULE_LENGTH and all(map(_TYPED_RULE.fullmatch, texts))
+
+
+def _has_bars(row: Sequence[PageLine]) -> bool:
+    """Whether bars are typed between the columns of a row."""
+    return sum(word.text.count("|") for line in row for word in line.words) >= MIN_BARS
+
+
+def _without_bars(words: Sequence[Word]) -> Iterator[Word]:
+    for word in words:
+        text = word.text.strip("|")
+        if text == word.text:
+            yield word
+        elif text:
+            width = word.bbox.width / len(word.text)
+            start = word.text.index(text)
+            x0 = word.bbox.x0 + start * width
+            bbox = word.bbox._replace(x0=x0, x1=x0 + len(text) * width)
+            yield replace(word, text=text, bbox=bbox)
 
 
 def _without_leaders(words: Sequence[Word]) -> Iterator[Word]:

@@ -54,7 +54,13 @@ def in_line(grid: Grid, lines: Sequence[PageLine], rules: Sequence[BBox]) -> Gri
 
     ``rules`` are the horizontal rules of the page; boxes are upright points.
     """
-    for mended in (_with_labels, _with_headings, _with_whole_headers, _with_ruled_rows):
+    for mended in (
+        _with_rows_apart,
+        _with_labels,
+        _with_headings,
+        _with_whole_headers,
+        _with_ruled_rows,
+    ):
         if grid.n_rows > 1 and grid.n_columns > 1:
             cells, n_rows = mended(_Seen.of(grid, lines), rules)
             if cells is not None:
@@ -129,6 +135,43 @@ class _Seen:
             if len(own) == 1 and len(numbers.get(row + 1, ())) == 1
         ]
         return median(gaps) if gaps else 0.0
+
+
+# Rows with a rule through them
+
+
+def _with_rows_apart(seen: _Seen, rules: Sequence[BBox]) -> Mended:
+    """Rows are cut where a rule as wide as the table parts their lines."""
+    grid = seen.grid
+    full = [rule.center[1] for rule in rules if rule.width >= NARROW_RULE * seen.box.width]
+    cuts = {row: _cuts(seen, row, full) for row in range(grid.n_rows)}
+    if not any(cuts.values()):
+        return None, grid.n_rows
+    starts = [0]
+    for row in range(grid.n_rows):
+        starts.append(starts[-1] + 1 + len(cuts[row]))
+    cells: list[TableCell] = []
+    for cell in grid.cells:
+        start, stop = starts[cell.row], starts[cell.row + cell.row_span]
+        if cell.row_span > 1 or cell.bbox is None:
+            cells.append(replace(cell, row=start, row_span=stop - start))
+            continue
+        box = cell.bbox
+        edges = [box.y0, *(min(max(y, box.y0), box.y1) for y in cuts[cell.row]), box.y1]
+        cells += [
+            replace(cell, row=start + i, bbox=box._replace(y0=low, y1=high))
+            for i, (low, high) in enumerate(pairwise(edges))
+        ]
+    return cells, starts[-1]
+
+
+def _cuts(seen: _Seen, row: int, rules: Sequence[float]) -> list[float]:
+    """Heights of the ``rules`` between the lines of a row, one between two of them."""
+    between = [
+        [y for y in rules if seen.middle(above) < y < seen.middle(below)]
+        for above, below in pairwise(seen.text_rows(row))
+    ]
+    return [found[0] for found in between if found]
 
 
 # Labels beside several rows

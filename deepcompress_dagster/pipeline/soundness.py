@@ -24,6 +24,12 @@ APART = 1.2
 """Em between two words of a line from which they are not of one cell."""
 
 
+GUTTER = 0.45
+"""Em between two words from which the blank may be a gutter: blanks are .25 to .33 em wide."""
+
+GUTTER_ROWS = 3
+"""Rows with such a blank at one place, at least, that make it a gutter inside of a column."""
+
 MANY_VALUES = 3
 """Values one below the other in a cell from which they are of as many records."""
 
@@ -36,7 +42,8 @@ CellLines = dict[int, dict[int, list[Word]]]
 class Faults:
     """What is wrong with a grid; shares from 0 to 1.
 
-    Of the words: ``apart`` stand far from the one before in their cell (columns missed); ``cut``
+    Of the words: ``apart`` stand far from the one before in their cell, or across a gutter that
+    runs through their column (columns missed); ``cut``
     are a space from one in another column (columns too many); ``torn`` are in rows of text over
     several rows of the grid; ``merged`` are values of several records in one row; ``outside`` are
     in no cell. Of the cells: ``empty``.
@@ -70,7 +77,8 @@ def faults_of(grid: Grid, lines: Sequence[PageLine]) -> Faults:
     if not n_words:
         return Faults(outside=1.0, empty=1.0)
     return Faults(
-        apart=sum(map(_count_apart, _texts_of_cells(rows))) / n_words,
+        apart=(sum(map(_count_apart, _texts_of_cells(rows))) + _across_gutters(grid.cells, rows))
+        / n_words,
         cut=sum(_is_cut(grid.cells, *pair) for row in rows for pair in pairwise(row)) / n_words,
         torn=sum(len(row) for row in rows if _is_torn(grid.cells, row)) / n_words,
         merged=_merged_words(grid.cells, rows) / n_words,
@@ -100,6 +108,50 @@ def _count_apart(lines: Sequence[Sequence[Word]]) -> int:
                 x = (left.bbox.x1 + right.bbox.x0) / 2
                 count += not any(word.bbox.x0 < x < word.bbox.x1 for own in lines for word in own)
     return count
+
+
+def _across_gutters(cells: Sequence[TableCell], rows: Sequence[PlacedRow]) -> int:
+    """Words that stand across a gutter inside of a column, from the one before.
+
+    Those that stand so far apart that a single line tells are not counted here.
+    """
+    columns: dict[int, list[list[Word]]] = defaultdict(list)
+    for row in rows:
+        for index, group in groupby(row, key=lambda placed: placed[1]):
+            if cells[index].column_span == 1:
+                columns[cells[index].column].append([word for word, _ in group])
+    return sum(map(_across_gutter, columns.values()))
+
+
+def _across_gutter(lines: Sequence[Sequence[Word]]) -> int:
+    gaps = [
+        (left.bbox.x1, right.bbox.x0)
+        for line in lines
+        for left, right in pairwise(line)
+        if GUTTER <= gap_in_em(left, right) <= APART
+        and not (left.monospace or right.monospace or hold_together(left, right))
+    ]
+    return max((_gutter_words(low, high, gaps, lines) for low, high in gaps), default=0)
+
+
+def _gutter_words(
+    low: float,
+    high: float,
+    gaps: Sequence[tuple[float, float]],
+    lines: Sequence[Sequence[Word]],
+) -> int:
+    """Words across the middle of a blank where it is a gutter: of rows on both sides of it.
+
+    Most rows may have a word on one side only, as sparse columns do.
+    """
+    x = (low + high) / 2
+    if any(word.bbox.x0 < x < word.bbox.x1 for line in lines for word in line):
+        return 0
+    across = sum(left < x < right for left, right in gaps)
+    left_only = sum(line[-1].bbox.x1 <= x for line in lines)
+    right_only = sum(line[0].bbox.x0 >= x for line in lines)
+    sparse = min(left_only, right_only)
+    return across + sparse if across >= GUTTER_ROWS or sparse > 1 else 0
 
 
 def _is_cut(cells: Sequence[TableCell], left: tuple[Word, int], right: tuple[Word, int]) -> bool:

@@ -1,13 +1,21 @@
-"""Text beside a table that a layout model drew into its box, such as an address beside a date box.
+"""Text at a table that a layout model drew into its box: an address beside it, a title above it.
 
-Such text stands far from the table in a few of its rows, and goes on in the lines above or below.
+Text beside it stands far from the table in a few of its rows, and goes on in the lines above or
+below. A title stands above a typed rule, and the header between that and another one.
 """
 
 from collections.abc import Sequence
 from statistics import median
 
-from deepcompress_dagster.pipeline.lines import PageLine
-from deepcompress_dagster.pipeline.phrases import Phrase, phrases, word_rows
+from deepcompress_dagster.pipeline.lines import PageLine, rows_of
+from deepcompress_dagster.pipeline.phrases import (
+    Phrase,
+    are_body,
+    is_typed_rule,
+    phrases,
+    word_rows,
+    words_across,
+)
 from deepcompress_dagster.records import BBox
 
 FAR = 4.0
@@ -21,6 +29,9 @@ MIN_ROWS = 3
 
 SAME_EDGE = 2.0
 """Points within which the lines of a paragraph begin at one place."""
+
+HEADER_ROWS = 3
+"""Rows of a header between two typed rules, at most."""
 
 LINE_PITCH = 1.8
 """Em between the tops of lines that go on with one another, at most."""
@@ -43,6 +54,22 @@ def without_strays(box: BBox, lines: Sequence[PageLine], outside: Sequence[PageL
         kept = [phrase.bbox.x1 for row in rows for phrase in row if phrase not in right]
         return box._replace(x1=min(box.x1, max(kept) + SAME_EDGE))
     return box
+
+
+def without_title(box: BBox, lines: Sequence[PageLine]) -> BBox:
+    """The box of a table typed with rules above and below its header, without text above those."""
+    rows = rows_of(lines)
+    ruled = [number for number, row in enumerate(rows) if is_typed_rule(row)]
+    if len(ruled) < 2 or ruled[0] == 0 or ruled[1] - ruled[0] > HEADER_ROWS + 1:
+        return box
+    header = rows[ruled[0] + 1 : ruled[1]]
+    if not header or any(_is_body(row) for row in header):
+        return box
+    return box._replace(y0=min(line.bbox.y0 for line in rows[ruled[0]]))
+
+
+def _is_body(row: Sequence[PageLine]) -> bool:
+    return are_body([word.text for word in words_across(row)[1:]])
 
 
 def _stray(ends: Sequence[Phrase], outside: Sequence[PageLine]) -> list[Phrase]:

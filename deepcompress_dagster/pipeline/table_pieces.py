@@ -9,7 +9,7 @@ from itertools import combinations, pairwise
 
 from deepcompress_dagster.pipeline.captions import is_numbered
 from deepcompress_dagster.pipeline.lines import PageLine, rows_of
-from deepcompress_dagster.pipeline.phrases import Phrase, phrases, words_across
+from deepcompress_dagster.pipeline.phrases import Phrase, is_value, phrases, words_across
 from deepcompress_dagster.pipeline.ruled_tables import WholeTable
 from deepcompress_dagster.records import BBox, union
 
@@ -34,6 +34,12 @@ HEADER_ROWS = 3
 
 HEADED = 0.6
 """Share of the columns that a header row has a phrase over, at least; the first may have none."""
+
+VALUES = 0.8
+"""Share of values in a column from which it is none of names: the others are its header."""
+
+CAPTION_EDGE = 2.0
+"""Points by which a table may begin left of its caption."""
 
 CUT = 0.2
 """Share of a line in a table's box from which it is the table's, if nothing else claims it."""
@@ -98,6 +104,29 @@ def _has_caption(box: BBox, lines: Sequence[PageLine]) -> bool:
         and min(abs(line.bbox.y1 - box.y0), abs(line.bbox.y0 - box.y1)) < NARROW_GAP
         for line in lines
     )
+
+
+def split_by_captions(box: BBox, lines: Sequence[PageLine]) -> list[BBox]:
+    """The tables side by side in a detected box: one below each numbered caption right above."""
+    captions = sorted(
+        (
+            line.bbox
+            for line in lines
+            if is_numbered(line.text)
+            and box.x0 - NARROW_GAP < line.bbox.x0 < box.x1
+            and -line.bbox.height < box.y0 - line.bbox.y1 < NARROW_GAP
+        ),
+        key=lambda caption: caption.x0,
+    )
+    words = [word.bbox for line in _within(box, lines) for word in line.words]
+    for left, right in pairwise(captions):
+        x = right.x0 - CAPTION_EDGE
+        beside = left.x1 < right.x0 and abs(left.center[1] - right.center[1]) < left.height
+        sides = {word.center[0] < x for word in words}
+        if beside and len(sides) == 2 and not any(word.x0 < x < word.x1 for word in words):
+            rest = split_by_captions(box._replace(x0=x), lines)
+            return [box._replace(x1=x), *rest]
+    return [box]
 
 
 def margins_of(box: BBox, own: Sequence[PageLine], free: Sequence[PageLine]) -> list[PageLine]:
@@ -170,7 +199,8 @@ def _column_beside(own: Sequence[PageLine], free: Sequence[PageLine]) -> list[Pa
     """Lines in a column beside a table, no further off than its own columns, and in its rows."""
     frame, rows, columns = union(line.bbox for line in own), rows_of(own), _columns(own)
     reach = max([NARROW_GAP, *(right[0] - left[1] for left, right in pairwise(columns))])
-    for low, high in ((frame.x0 - reach, frame.x0), (frame.x1, frame.x1 + reach)):
+    left = 0.0 if _begins_with_values(rows, columns[0]) else frame.x0 - reach
+    for low, high in ((left, frame.x0), (frame.x1, frame.x1 + reach)):
         beside = [
             line
             for line in free
@@ -182,3 +212,15 @@ def _column_beside(own: Sequence[PageLine], free: Sequence[PageLine]) -> list[Pa
         if len(level) == len(beside) >= max(MIN_ROWS, CONTINUED * (len(rows) - HEADER_ROWS)):
             return level
     return []
+
+
+def _begins_with_values(rows: Sequence[Row], first: Column) -> bool:
+    """Whether the first column holds values: what they are of stands further to the left."""
+    texts = [
+        phrase.text
+        for row in rows
+        for phrase in phrases(words_across(row))[:1]
+        if phrase.bbox.x0 < first[1]
+    ]
+    values = sum(map(is_value, texts))
+    return len(texts) >= MIN_ROWS and values >= VALUES * len(texts)

@@ -83,3 +83,12 @@ def test_where_rules_part_the_records_lines_between_two_rules_are_one_row():
     whole = [[text.replace("\n", " ") for text in row] for row in rows]
     assert texts(in_line(seen, lines, rules)) == whole
     assert len(texts(in_line(seen, lines, []))) == len(rows) + 1
+
+
+def test_a_row_is_cut_where_a_rule_parts_its_lines():
+    rows = [["Place", "Boats"], ["Upper river", ""], ["Weir", "12"], ["Mill", "7"]]
+    lines = table_lines(rows, [40, 200])
+    merged = grid_of([-1, 27, 41, 55], [30, 120, 210], lines)
+    assert texts(merged)[0] == ["Place Upper river", "Boats"]
+    assert texts(in_line(merged, lines, [BBox(30, 13, 205, 13)])) == rows
+    assert texts(in_line(merged, lines, [BBox(30, 13, 90, 13)])) == texts(merged)

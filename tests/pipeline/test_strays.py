@@ -1,5 +1,5 @@
 from deepcompress_dagster.pipeline.layout import Area, with_sure_tables
-from deepcompress_dagster.pipeline.strays import without_strays
+from deepcompress_dagster.pipeline.strays import without_strays, without_title
 from deepcompress_dagster.records import BBox, Label
 from tests.pipeline.drawn_tables import table_lines, typed
 
@@ -49,3 +49,14 @@ def test_the_layout_gives_up_tables_of_prose_and_takes_strays_out_of_the_others(
         (Label.TABLE, 358),
         (Label.SECTION_HEADER, 58),
     ]
+
+
+def test_a_title_above_the_rules_around_a_header_is_no_part_of_the_table():
+    rows = ["RIVER BOARD", "=" * 20, "LOCK  BOATS", "=" * 20, "UPPER  12", "LOWER  31"]
+    lines = [typed(text, 40, 14 * n) for n, text in enumerate(rows)]
+    box = BBox(38, -2, 200, 90)
+    assert without_title(box, lines).y0 == 14
+    records = [
+        typed(t, 40, 14 * n) for n, t in enumerate(["LOCK BOATS", rows[1], "A 12", rows[1], "B 7"])
+    ]
+    assert without_title(box, records) == box

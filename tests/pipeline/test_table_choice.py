@@ -41,6 +41,20 @@ def test_values_below_one_another_beside_texts_that_wrap_are_several_records():
     assert faults_of(grid_of([-1, 13, 52], [30, 60, 210], lines), lines).merged > 0.5
 
 
+def test_a_gutter_through_a_column_says_that_a_column_was_missed():
+    rows = [["Item", "Qty", "Of"], *([f"Item {n}", f"{n}2", "kg"] for n in range(5))]
+    lines = table_lines(rows, [40, 150, 167])
+    edges = [14.0 * n - 1 for n in range(7)]
+    assert faults_of(grid_of(edges, [30, 100, 180], lines), lines).apart > 0.2
+    assert faults_of(grid_of(edges, [30, 100, 153, 180], lines), lines).apart == 0
+    sparse = [
+        ["Item", "Qty", "Of"],
+        *([f"Item {n}", "12" if n % 2 else "", "" if n % 2 else "kg"] for n in range(5)),
+    ]
+    half = table_lines(sparse, [40, 150, 167])
+    assert faults_of(grid_of(edges, [30, 100, 190], half), half).apart > 0.1
+
+
 def soundest_only(faults) -> bool:
     return not any((faults.apart, faults.cut, faults.torn, faults.merged, faults.outside))
 

@@ -1,7 +1,11 @@
 """Tables without rules that a layout model cut, put together by the alignment of their text."""
 
 from deepcompress_dagster.pipeline.ruled_tables import WholeTable
-from deepcompress_dagster.pipeline.table_pieces import margins_of, whole_of_pieces
+from deepcompress_dagster.pipeline.table_pieces import (
+    margins_of,
+    split_by_captions,
+    whole_of_pieces,
+)
 from deepcompress_dagster.records import BBox
 from tests.pipeline.drawn_tables import table_lines, typed
 
@@ -78,3 +82,24 @@ def test_a_line_that_the_edge_of_a_table_cuts_is_the_tables():
     heading = typed("Passages in the year before", 330, 100)
     above = typed("A heading of which a third is in the box", 50, 90)
     assert margins_of(BOX, BODY, [heading, above]) == [heading]
+
+
+def test_a_box_over_two_tables_with_a_caption_each_is_two():
+    beside = table_lines(ROWS, [x + 400 for x in COLUMNS], top=100)
+    box = BOX._replace(x1=BOX.x1 + 400)
+    captions = [typed("Table 1: Boats", 50, 84), typed("Table 2: Tolls", 450, 84)]
+    lines = [*BODY, *beside, *captions]
+    assert split_by_captions(box, lines) == [box._replace(x1=448), box._replace(x0=448)]
+    assert split_by_captions(box, [*BODY, *beside, captions[0]]) == [box]
+
+
+def test_a_table_that_begins_with_values_has_its_names_however_far_they_stand():
+    rows = [["Boats", "Tolls"], *([f"{n}12", f"{n}34"] for n in range(8))]
+    body = table_lines(rows, (400, 450), top=100)
+    names = table_lines([[name] for name in ("Place", *"abcdefgh")], (50,), top=100)
+    box = BBox(375, 98, 455, 100 + 14 * 9)
+    assert margins_of(box, body, names) == names
+    words = table_lines(
+        [["Keeper", "Tolls"], *([f"Reed{n}x", f"{n}3"] for n in range(8))], (400, 450), top=100
+    )
+    assert margins_of(box, words, names) == []

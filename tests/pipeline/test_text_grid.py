@@ -1,5 +1,7 @@
 """Grids from words alone; every input is drawn here."""
 
+from dataclasses import replace
+
 from deepcompress_dagster.pipeline.phrases import without_fillers
 from deepcompress_dagster.pipeline.text_grid import text_grid
 from deepcompress_dagster.records import BBox
@@ -50,6 +52,23 @@ def test_leader_dots_and_typed_rules_are_no_text():
         ["Birch", "953"],
         ["Cedar", "..."],
     ]
+
+
+def test_bars_typed_between_columns_are_no_text():
+    rows = [("Lock", "12"), ("Mill", "31"), ("Weir", "7")]
+    lines = [typed(f"| {name} | {value} |", 40, 14 * n) for n, (name, value) in enumerate(rows)]
+    kept = [[word.text for word in line.words] for line in without_fillers(lines)]
+    assert kept == [list(row) for row in rows]
+    glued = [replace_text(line) for line in lines]
+    assert [[w.text for w in line.words] for line in without_fillers(glued)] == kept
+    once = typed("a | b", 40, 0)
+    assert without_fillers([once, once, once]) == [once, once, once]
+
+
+def replace_text(line):
+    """The line with its bars set at its words, without a blank."""
+    words = [w for w in line.words if w.text != "|"]
+    return replace(line, words=tuple(replace(w, text=f"|{w.text}|") for w in words))
 
 
 def test_wrapped_text_stays_in_its_row_and_records_stay_apart():
