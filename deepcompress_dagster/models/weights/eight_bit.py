@@ -20,11 +20,6 @@ LARGEST = 127
 """Weights become -127 to 127. With seven bits, which would do on any processor, word F1 of eight
 scans falls from .937 to .921, with eight it stays."""
 
-LEAST_CHANNELS = 128
-"""Convolutions of fewer channels, in or out, stay as they are: they come first, take little of the
-time, and what is rounded there is carried on. Without them a third fewer steps are read otherwise
-by the small recogniser (18 of 2,744, of 11 pages)."""
-
 DOMAIN = "com.microsoft"
 CHANNELS_LAST, CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
@@ -35,9 +30,10 @@ _KEEP_SIZE = ("Conv", "Relu", "HardSigmoid", "Sigmoid")
 Weights: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
 
-def write(source: Path, target: Path) -> None:
+def write(source: Path, target: Path, least_channels: int = 1) -> None:
     """Write the graph of ``source`` to ``target`` with products of eight bits.
 
+    Convolutions of fewer channels than ``least_channels``, in or out, stay as they are.
     Where the graph ends in the probabilities of classes, the new one ends before the softmax and
     says so in its metadata: over thousands of classes it takes as long as the product. Raises
     ModelError for a file that is no graph.
@@ -49,7 +45,7 @@ def write(source: Path, target: Path) -> None:
     _end_before_softmax(model)
     graph = model.graph
     weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    nodes, added = _with_products(graph, weights)
+    nodes, added = _with_products(graph, weights, least_channels)
     read = {name for node in nodes for name in node.input}
     tensors = [tensor for tensor in graph.initializer if tensor.name in read] + added
     ends = graph.input, graph.output
@@ -72,7 +68,9 @@ def _end_before_softmax(model: Any) -> None:
     helper.set_model_props(model, {**known, OUTPUT: LOGITS})
 
 
-def _with_products(graph: Any, weights: Weights) -> tuple[list[Any], list[Any]]:
+def _with_products(
+    graph: Any, weights: Weights, least_channels: int
+) -> tuple[list[Any], list[Any]]:
     """The nodes of a graph with those that are replaced, and the tensors that these read."""
     layer = _last_layer(graph, weights)
     pooled: set[str] = set()
@@ -81,7 +79,7 @@ def _with_products(graph: Any, weights: Weights) -> tuple[list[Any], list[Any]]:
         keeps_size = node.op_type in _KEEP_SIZE and node.input[0] in pooled
         if node.op_type in _POOLS or keeps_size:
             pooled.update(node.output)
-        if not keeps_size and _is_of_one_pixel(node, weights):
+        if not keeps_size and _is_of_one_pixel(node, weights, least_channels):
             new, read = _convolution(node, weights)
         elif layer and node == layer[-1]:
             new, read = _layer(layer[0], layer[1], weights)
@@ -92,8 +90,8 @@ def _with_products(graph: Any, weights: Weights) -> tuple[list[Any], list[Any]]:
     return nodes, tensors
 
 
-def _is_of_one_pixel(node: Any, weights: Weights) -> bool:
-    """Whether a node is a convolution over one pixel, of all pixels and of many channels."""
+def _is_of_one_pixel(node: Any, weights: Weights, least_channels: int) -> bool:
+    """Whether a node is a convolution over one pixel, of all pixels and of enough channels."""
     from onnx import helper
 
     if node.op_type != "Conv":
@@ -101,7 +99,7 @@ def _is_of_one_pixel(node: Any, weights: Weights) -> bool:
     given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
     plain = max(given.get("strides", [1])) == 1 and not any(given.get("pads", []))
     channels_out, channels_in, *kernel = weights[node.input[1]].shape
-    wide = given.get("group", 1) == 1 and min(channels_out, channels_in) >= LEAST_CHANNELS
+    wide = given.get("group", 1) == 1 and min(channels_out, channels_in) >= least_channels
     return plain and wide and kernel == [1, 1]
 
 
