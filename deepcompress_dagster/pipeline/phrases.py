@@ -8,7 +8,7 @@ elsewhere.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
 
 from deepcompress_dagster.pipeline.lines import PageLine, rows_of
@@ -196,6 +196,7 @@ def is_one_number(text: str) -> bool:
     return _THOUSANDS.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=8192)
 def is_number(text: str) -> bool:
     """Whether at least half of the characters are digits and none of them make a word."""
     bare = _CURRENCY.sub("", text)
@@ -203,6 +204,7 @@ def is_number(text: str) -> bool:
     return digits > 0 and 2 * digits >= len(bare.replace(" ", "")) and not _WORD.search(bare)
 
 
+@lru_cache(maxsize=8192)
 def is_value(text: str) -> bool:
     """Whether the text is what a column of figures holds: a number, or a sign for none."""
     return is_number(text) or _DASH.fullmatch(text) is not None

@@ -7,6 +7,7 @@ What rules close is not touched here; rows that hold several records are split b
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from statistics import median
 
@@ -106,7 +107,7 @@ class _Seen:
             if cell.row == row and cell.text
         }
 
-    @property
+    @cached_property
     def header_depth(self) -> int:
         """Rows above the first one that looks like the body; 0 if none does."""
         return next((row for row in range(self.grid.n_rows) if self.is_body(row)), 0)
@@ -122,7 +123,7 @@ class _Seen:
         """Height of the middle of a row of text."""
         return median(word.bbox.center[1] for word in self.rows[number])
 
-    @property
+    @cached_property
     def box(self) -> BBox:
         return union(word.bbox for row in self.rows for word in row)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from deepcompress_dagster.models.predictor import CellGrid
+from deepcompress_dagster.pdf.cell_grid import holds
 from deepcompress_dagster.pdf.messages import FoundTable
 from deepcompress_dagster.pipeline.blocks import Block
 from deepcompress_dagster.pipeline.lines import PageLine, cell_text, rows_of
@@ -89,13 +90,12 @@ def is_certain(grid: Grid, lines: Sequence[PageLine]) -> bool:
 
     It has at least two cells, holds nearly all words of the region and leaves few cells empty.
     """
-    words = [word.bbox for line in lines for word in line.words]
+    words = [word for line in lines for word in line.words]
     boxes = [cell.bbox.expanded(1) for cell in grid.cells if cell.bbox is not None]
-    held = sum(any(box.contains_point(*word.center) for box in boxes) for word in words)
     return (
         grid.confidence >= RULED_CONFIDENCE
         and len(grid.cells) > 1
-        and held >= RULED_WORDS * len(words)
+        and holds(boxes, words).any(axis=1).sum() >= RULED_WORDS * len(words)
         and grid.filled_share >= RULED_FILLED
     )
 
