@@ -148,19 +148,24 @@ def mcp() -> None:
 @app.command()
 def process(
     paths: Annotated[
-        list[str], typer.Argument(help="PDFs, folders of PDFs, or addresses in an object store.")
+        list[str],
+        typer.Argument(help="Documents, folders of them, or addresses in an object store."),
     ],
     pages: Annotated[str, typer.Option(help="Pages of each document, as in 1-5,8.")] = "",
     assets: Annotated[str, typer.Option(help="Comma list of assets.")] = ",".join(ASSETS),
     force: Annotated[bool, typer.Option(help="Compute again what is up to date.")] = False,
 ) -> None:
-    """Parse PDFs now, in this process; tables and UI agree with it."""
+    """Parse PDFs, e-books and images now, in this process; tables and UI agree with it."""
     with _clear_errors(), _workplace() as (settings, instance, warehouse):
         from deepcompress_dagster import page_ranges
         from deepcompress_dagster.orchestration import ingest
         from deepcompress_dagster.orchestration.execution.registration import register_documents
 
-        files = _files(paths)
+        files, refusals = _files(paths)
+        for refusal in refusals:
+            _notes().print(refusal, style="red", markup=False)
+        if not files:
+            raise UsageError(f"no documents in {', '.join(paths)}")
         chosen = _selection(assets)
         numbers = page_ranges.parse(pages)
         registered = register_documents(
@@ -183,7 +188,7 @@ def process(
                 listen=listen,
             )
         _report(outcome, warehouse, taken)
-        if refused:
+        if refused or refusals:
             raise typer.Exit(EXIT_FAILED)
 
 
@@ -537,29 +542,33 @@ def _place(told: str) -> "Place":
     return object_store.check_address(told) if object_store.is_address(told) else Path(told)
 
 
-def _files(told: Sequence[str]) -> "list[Path | RemoteFile]":
-    """The files and objects named, and the PDFs below the folders and addresses named.
-
-    Raises UsageError for none.
-    """
+def _files(told: Sequence[str]) -> "tuple[list[Path | RemoteFile], list[str]]":
+    """The files and objects named, and the documents below the folders and addresses named; and
+    why others are refused."""
+    from deepcompress_dagster import document_names
     from deepcompress_dagster.orchestration import inbox
 
     files: list[Path | RemoteFile] = []
+    refusals: list[str] = []
     try:
         for place in map(_place, told):
             if isinstance(place, Path) and not place.is_dir():
                 if not place.exists():
                     raise UsageError(f"{place}: no such file or folder")
-                files.append(place)
-            elif isinstance(place, str) and (found := inbox.object_at(place)):
-                files.append(found.file)
-            else:
-                files += [found.file for found in inbox.candidates(place, settle_s=0)]
+                if refusal := document_names.refusal(place.name):
+                    refusals.append(refusal)
+                else:
+                    files.append(place)
+                continue
+            one = inbox.object_at(place) if isinstance(place, str) else None
+            for found in [one] if one else inbox.candidates(place, settle_s=0):
+                if found.refusal:
+                    refusals.append(found.refusal)
+                else:
+                    files.append(found.file)
     except inbox.InboxError as error:
         raise UsageError(str(error)) from error
-    if not files:
-        raise UsageError(f"no PDFs in {', '.join(told)}")
-    return files
+    return files, refusals
 
 
 def _selection(assets: str) -> list[str]:

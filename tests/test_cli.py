@@ -318,7 +318,7 @@ def test_a_folder_means_the_pdfs_that_an_inbox_would_take(tmp_path, monkeypatch)
     (folder / "loop").symlink_to(folder)
     monkeypatch.chdir(tmp_path)
     for told in ("folder", str(folder)):
-        assert [path.name for path in cli._files([told])] == ["a.pdf", "2.PDF", "c.pdf"]
+        assert [path.name for path in cli._files([told])[0]] == ["a.pdf", "2.PDF", "c.pdf"]
 
 
 def test_threads_share_one_heap_here_and_in_children_unless_the_user_says_otherwise():

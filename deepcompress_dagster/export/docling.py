@@ -84,7 +84,7 @@ class _Builder:
             "version": VERSION,
             "name": Path(row["file_name"]).stem,
             "origin": {
-                "mimetype": mimetypes.guess_type(row["file_name"])[0] or "application/pdf",
+                "mimetype": _mime_type(row["file_name"]),
                 "binary_hash": int(row["sha256"], 16) & _HASH_BITS,
                 "filename": row["file_name"],
             },
@@ -199,6 +199,26 @@ class _Builder:
             },
             "uri": block["image_path"],
         }
+
+
+_MIME_TYPES = {
+    ".pdf": "application/pdf",
+    ".epub": "application/epub+zip",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".webp": "image/webp",
+    ".xps": "application/zip",
+    ".oxps": "application/zip",
+    ".cbz": "application/zip",
+}
+"""By suffix; the last three are archives, and Docling knows no other name for them."""
+
+
+def _mime_type(file_name: str) -> str:
+    return _MIME_TYPES.get(Path(file_name).suffix.lower(), "application/pdf")
 
 
 def _root(name: str) -> Item:

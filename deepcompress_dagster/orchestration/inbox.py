@@ -1,4 +1,4 @@
-"""The inboxes: which files in folders and object stores are PDFs at rest. Knows no Dagster.
+"""The inboxes: which files in folders and object stores are documents at rest. Knows no Dagster.
 
 A tick that runs out of time stops at a file and the next one goes on behind it, so files are
 visited in one fixed order: by the parts of their path below the folder, or as a store lists them.
@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from deepcompress_dagster import object_store
+from deepcompress_dagster import document_names, object_store
 from deepcompress_dagster.object_store import Bucket, Object
 from deepcompress_dagster.settings import Inbox
 
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from deepcompress_dagster.warehouse.types import FileStat, RemoteFile
 
 logger = logging.getLogger(__name__)
-
-TEMPORARY_BEGINNINGS = (".", "~$")
-"""Hidden files, and the lock files of office programs. The temporary names of browsers, editors and
-copying programs (.part, .tmp, .crdownload, ~) do not end in .pdf."""
 
 CLOCK_SKEW_S = 60.0
 """A time stamp further in the future says nothing about when a file changed."""
@@ -48,6 +44,11 @@ class Candidate:
     stat: "FileStat"
     is_stable: bool
     after: str
+
+    @property
+    def refusal(self) -> str:
+        """Why it does not become one, and what to do; empty where it does."""
+        return document_names.refusal(self.stat.name)
 
 
 @dataclass
@@ -77,9 +78,9 @@ class Backoff:
         self._waits.pop(what, None)
 
 
-def is_pdf_name(name: str) -> bool:
-    """Whether a file of this name is taken up."""
-    return name.lower().endswith(".pdf") and not name.startswith(TEMPORARY_BEGINNINGS)
+def _is_wanted(name: str) -> bool:
+    """Whether there is something to do about a file of this name, or to say."""
+    return document_names.is_document(name) or bool(document_names.refusal(name))
 
 
 def is_stable(stat: os.stat_result, settle_s: float, now: float) -> bool:
@@ -93,14 +94,14 @@ def is_stable(stat: os.stat_result, settle_s: float, now: float) -> bool:
 
 
 def candidates(inbox: Inbox, *, settle_s: float, after: str = "") -> Iterator[Candidate]:
-    """The PDFs of an inbox in order, those behind ``after`` only.
+    """The documents of an inbox in order, those behind ``after`` only, and what is refused.
 
     What is in a store is whole, and stable. Raises InboxError where it cannot be looked into.
     """
     if isinstance(inbox, Path):
         if not inbox.is_dir():
             raise InboxError(f"the inbox {inbox} is missing: create it")
-        for stat, is_at_rest in pdfs(inbox, settle_s=settle_s, after=after):
+        for stat, is_at_rest in files(inbox, settle_s=settle_s, after=after):
             path = Path(stat.path)
             yield Candidate(path, stat, is_at_rest, str(path.relative_to(inbox.absolute())))
         return
@@ -108,7 +109,7 @@ def candidates(inbox: Inbox, *, settle_s: float, after: str = "") -> Iterator[Ca
         bucket = Bucket(inbox)
         for found in bucket.list(after):
             parts = PurePosixPath(found.path).parts
-            if is_pdf_name(parts[-1]) and not any(part.startswith(".") for part in parts):
+            if _is_wanted(parts[-1]) and not any(part.startswith(".") for part in parts):
                 yield _of_bucket(bucket, found)
     except (object_store.ObjectStoreError, ValueError) as error:
         raise InboxError(str(error)) from error
@@ -138,13 +139,13 @@ def _of_bucket(bucket: Bucket, found: Object) -> Candidate:
     return Candidate(file, file.stat, True, found.path)
 
 
-def pdfs(
+def files(
     folder: Path, *, settle_s: float, after: str = "", now: float | None = None
 ) -> Iterator[tuple["FileStat", bool]]:
-    """The PDFs under ``folder`` in order, those behind ``after`` only, and whether each is stable.
+    """The documents under ``folder`` in order, and what is refused; whether each is stable.
 
-    ``after`` is a path relative to the folder. Links are followed, each folder is entered once.
-    What cannot be listed or examined is logged and left out.
+    Only those behind ``after``, a path relative to the folder. Links are followed, each folder is
+    entered once. What cannot be listed or examined is logged and left out.
     """
     from deepcompress_dagster.warehouse.types import FileStat
 
@@ -176,7 +177,7 @@ def _walk(
         if kind == "folder" and not entry.name.startswith("."):
             if place >= after[: len(place)]:
                 yield from _walk(Path(entry.path), place, after, entered)
-        elif kind == "file" and is_pdf_name(entry.name) and place > after:
+        elif kind == "file" and _is_wanted(entry.name) and place > after:
             yield Path(entry.path)
 
 

@@ -149,9 +149,10 @@ def test_process_takes_an_object_or_all_below_an_address(
     s3: S3Server, bucket: str, tmp_path: Path
 ) -> None:
     s3.put(bucket, **{f"in/{n}.pdf": b"%PDF" for n in range(2)})
-    names = [file.stat.name for file in cli._files([f"s3://{bucket}/in"])]
+    files, _ = cli._files([f"s3://{bucket}/in"])
+    names = [file.stat.name for file in files]
     assert names == ["0.pdf", "1.pdf"]
-    (one,) = cli._files([f"s3://{bucket}/in/1.pdf"])
+    (one,), _ = cli._files([f"s3://{bucket}/in/1.pdf"])
     assert one.stat.path == f"s3://{bucket}/in/1.pdf"
     done = CliRunner().invoke(cli.app, ["process", f"s3://{bucket}/elsewhere"])
-    assert (done.exit_code, "no PDFs in s3://" in done.output) == (2, True)
+    assert (done.exit_code, "no documents in s3://" in done.output) == (2, True)

@@ -3,34 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from deepcompress_dagster.orchestration.inbox import Backoff, is_pdf_name, is_stable, pdfs
+from deepcompress_dagster.orchestration.inbox import Backoff, files, is_stable
 
 
 def names(folder: Path, after: str = "") -> list[str]:
-    found = pdfs(folder, settle_s=0, after=after)
+    found = files(folder, settle_s=0, after=after)
     return [str(file.path.relative_to(folder)) for file, _ in found]
-
-
-@pytest.mark.parametrize("name", ["a.pdf", "A.PDF", "a b.Pdf", "ünï.pdf"])
-def test_pdf_names_are_taken_up(name: str) -> None:
-    assert is_pdf_name(name)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        ".a.pdf",
-        "._a.pdf",
-        "~$a.pdf",
-        "a.pdf.part",
-        "a.pdf.tmp",
-        "a.pdf.crdownload",
-        "a.pdf~",
-        "a.txt",
-    ],
-)
-def test_hidden_and_temporary_names_are_ignored(name: str) -> None:
-    assert not is_pdf_name(name)
 
 
 def test_folders_are_read_to_the_bottom_in_the_order_of_their_parts(tmp_path: Path) -> None:

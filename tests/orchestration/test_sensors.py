@@ -530,3 +530,14 @@ def test_a_second_pipeline_on_the_data_folder_is_told_whose_it_is_and_asks_for_n
     assert not refused.dynamic_partitions_requests
     assert f"process {os.getpid()} looks after {settings.data_dir} already" in refused.skip_message
     assert len(tick(first, "a").run_requests or ()) <= 1
+
+
+def test_an_office_file_is_refused_with_the_way_to_a_pdf_and_images_are_taken_up(
+    daemon: Daemon,
+) -> None:
+    write_pdf(daemon.bench.inbox / "sheet.xlsx")
+    write_pdf(daemon.bench.inbox / "scan.TIFF", n=1)
+    assert documents_of(daemon.tick()) == [["scan"]]
+    daemon.tick()
+    (warning,) = daemon.warnings
+    assert "soffice --headless --convert-to pdf 'sheet.xlsx'" in warning

@@ -280,7 +280,7 @@ class Tick:
         together = FILES_REGISTERED if isinstance(inbox, Path) else FILES_FETCHED
         for batch in _batched(found, FILES_COMPARED):
             seen += [file.stat for file in batch]
-            stable = {file.stat.path: file for file in batch if file.is_stable}
+            stable = {file.stat.path: file for file in self._not_refused(batch) if file.is_stable}
             unseen = self._warehouse.unseen([file.stat for file in stable.values()])
             fresh = [stable[place] for place in unseen if self._backoff.ready(place)]
             for some in batches(fresh, together):
@@ -291,6 +291,15 @@ class Tick:
         if not after:
             self._warehouse.mark_missing(inbox, seen)
         return ""
+
+    def _not_refused(self, files: Iterable[Candidate]) -> Iterator[Candidate]:
+        """Files that may become documents; of the others somebody is told now and then."""
+        for file in files:
+            if not file.refusal:
+                yield file
+            elif self._backoff.ready(file.stat.path):
+                self._backoff.failed(file.stat.path)
+                self._warn(f"{file.stat.path}: {file.refusal}")
 
     def _register(self, files: Sequence["Path | RemoteFile"]) -> Iterator["Registration"]:
         for found in self._warehouse.register(files):
@@ -375,7 +384,7 @@ def new_pdfs(
         job=job,
         minimum_interval_seconds=settings.sensor_interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Registers the PDFs that arrive in the inboxes and requests runs for them.",
+        description="Registers the documents that arrive in the inboxes, requests runs for them.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         from deepcompress_dagster.warehouse import Warehouse

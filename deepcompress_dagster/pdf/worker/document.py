@@ -1,13 +1,12 @@
-"""Opening a PDF inside a worker: what it is, whether it can be read, what its header says.
+"""Opening a document inside a worker: whether it can be read, and what its header says.
 
-Only PDFs are opened, never images or e-books that MuPDF also reads. MuPDF runs no JavaScript unless
-it is switched on, which nothing here does, and follows no reference to another file or address.
+MuPDF runs no JavaScript unless it is switched on, which nothing here does, and follows no reference
+to another file or address. What kinds of files there are is kinds.py's.
 
 Not here: anything about a page, see render.py and words.py.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from deepcompress_dagster.pdf.errors import (
     Encrypted,
     FileVanished,
     NoPages,
-    NotAPdf,
     PageFailed,
     PdfError,
     TooManyPages,
@@ -25,6 +23,7 @@ from deepcompress_dagster.pdf.errors import (
 )
 from deepcompress_dagster.pdf.messages import DocumentInfo
 from deepcompress_dagster.pdf.worker import attachments
+from deepcompress_dagster.pdf.worker.kinds import open_as_what_it_is
 from deepcompress_dagster.pdf.worker.mupdf import one_line, pymupdf, reading
 from deepcompress_dagster.records import OutlineEntry
 from deepcompress_dagster.unicode_text import normalised
@@ -49,34 +48,15 @@ MAX_OUTLINE = 20_000
 MAX_FIELD = 1000
 """Characters of title, author and producer that are kept."""
 
-_SIGNATURES: Sequence[tuple[bytes, str]] = (
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GIF8", "a GIF image"),
-    (b"II*\x00", "a TIFF image"),
-    (b"MM\x00*", "a TIFF image"),
-    (b"BM", "a bitmap image"),
-    (b"PK\x03\x04", "a ZIP archive or an Office document"),
-    (b"\xd0\xcf\x11\xe0", "an old Office document"),
-    (b"%!PS", "a PostScript file"),
-    (b"{\\rtf", "an RTF document"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"Rar!", "a RAR archive"),
-    (b"7z\xbc\xaf", "a 7-Zip archive"),
-    (b"AT&TFORM", "a DjVu document"),
-)
-
 
 def open_document(path: Path, passwords: tuple[str, ...] = ()) -> Any:
     """The opened ``pymupdf.Document``, authenticated and with at least one page.
 
     Raises FileVanished, Unreadable, EmptyFile, NotAPdf, Encrypted, Damaged, NoPages or OutOfMemory.
     """
-    _check_header(path)
+    head = _head(path)
     with reading(f"{path.name} is damaged and cannot be repaired; get a complete copy", Damaged):
-        document = _opened(path)
-        if not document.is_pdf:
-            raise NotAPdf(f"{path.name} is not a PDF; remove it or convert it")
+        document = open_as_what_it_is(path, head)
         _unlock(document, path, passwords)
         if document.page_count == 0 and not document.is_repaired:
             document = _rebuilt(document, path, passwords)
@@ -87,17 +67,8 @@ def open_document(path: Path, passwords: tuple[str, ...] = ()) -> Any:
     raise NoPages(f"{path.name} has no pages; look at the program that wrote it")
 
 
-def _opened(path: Path) -> Any:
-    try:
-        return pymupdf.open(path, filetype="pdf")
-    except pymupdf.FileDataError as error:
-        raise Damaged(
-            f"{path.name} is damaged and cannot be repaired: it holds no PDF objects that can be"
-            " read; get a complete copy"
-        ) from error
-
-
-def _check_header(path: Path) -> None:
+def _head(path: Path) -> bytes:
+    """The first bytes of the file, which say what it is."""
     try:
         with path.open("rb") as file:
             head = file.read(HEADER_BYTES)
@@ -111,36 +82,7 @@ def _check_header(path: Path) -> None:
         raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
     if not head:
         raise EmptyFile(f"{path.name} is empty (0 bytes); copy it again")
-    if b"%PDF-" not in head:
-        raise NotAPdf(
-            f"{path.name} is not a PDF: it looks like {_looks_like(head)}; convert it or remove it"
-        )
-
-
-def _vanished(path: Path) -> str:
-    return f"{path} is not there any more; put it back, or `deepcompress forget` the document"
-
-
-def _looks_like(head: bytes) -> str:
-    for signature, name in _SIGNATURES:
-        if head.startswith(signature):
-            return name
-    start = head.lstrip()[:15].lower()
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "an HTML page"
-    if start.startswith(b"<?xml"):
-        return "an XML file"
-    return "plain text" if _is_text(head) else "something unknown"
-
-
-def _is_text(head: bytes) -> bool:
-    if b"\0" in head:
-        return False
-    try:
-        head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return error.start >= len(head) - 3  # a character cut in two at the end
-    return True
+    return head
 
 
 def _unlock(document: Any, path: Path, passwords: tuple[str, ...]) -> None:
@@ -206,7 +148,7 @@ def describe(document: Any, path: Path, max_pages: int) -> DocumentInfo:
             f"{name} {state} and was repaired: pages recovered: {count:,}, "
             "some may be missing; compare with a complete copy"
         )
-    attached, unread = attachments.attachments(document)
+    attached, unread = attachments.attachments(document) if document.is_pdf else ((), [])
     metadata = document.metadata or {}
     return DocumentInfo(
         page_count=count,
@@ -219,8 +161,8 @@ def describe(document: Any, path: Path, max_pages: int) -> DocumentInfo:
         truncated=truncated,
         attachments=attached,
         unread_attachments=tuple(unread),
-        is_portfolio=attachments.is_portfolio(document),
-        is_dynamic_form=is_dynamic_form(document),
+        is_portfolio=document.is_pdf and attachments.is_portfolio(document),
+        is_dynamic_form=document.is_pdf and is_dynamic_form(document),
         notes=tuple(notes),
     )
 

@@ -83,9 +83,12 @@ def page_overlay(page: Any, words: Sequence[Word], *, with_authors: bool) -> Ove
 
     ``words`` are the page's text layer: they say what stands beside a box and under a mark.
     """
+    notes: list[str] = []
+    if not page.parent.is_pdf:
+        links = _at_most(page.get_links(), "links", notes)
+        return Overlay(links=tuple(_link(link, words) for link in links), notes=tuple(notes))
     if "Annots" not in page.parent.xref_get_keys(page.xref):
         return Overlay()
-    notes: list[str] = []
     widgets = _at_most(page.widgets(), "form fields", notes)
     boxes = [_displayed(page, widget.rect) for widget in widgets]
     return Overlay(
@@ -104,7 +107,7 @@ def page_overlay(page: Any, words: Sequence[Word], *, with_authors: bool) -> Ove
 
 def page_label(page: Any) -> str | None:
     """The page's number as the document itself counts (``iv``, ``A-3``), None where it does not."""
-    return one_line(page.get_label() or "", 100) or None
+    return one_line(page.get_label() or "", 100) or None if page.parent.is_pdf else None
 
 
 def clean(text: str | None) -> str | None:

@@ -33,6 +33,9 @@ MUPDF_PIXELS = 350_000_000
 SMOOTH = 8
 """Bits of anti-aliasing, MuPDF's default."""
 
+LARGEST_SHEET = 1191
+"""Points: the longer side of A3."""
+
 T = TypeVar("T")
 
 
@@ -59,12 +62,14 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
     page = load_page(document, request.page_number)
     label = f"page {request.page_number}"
     notes: list[PageNote] = []
-    _optional(lambda: map_symbol_fonts(document, page), None, "symbol fonts", notes)
+    if document.is_pdf:
+        _optional(lambda: map_symbol_fonts(document, page), None, "symbol fonts", notes)
     graphics = _optional(lambda: page_drawings(page), PageDrawings(), "drawings", notes)
     with reading(f"{label} cannot be rendered", PageFailed):
         display_list = page.get_displaylist()
         rect = page.rect
-        dpi = effective_dpi(rect.width, rect.height, request.dpi, request.max_pixels)
+        wanted = request.dpi if document.is_pdf else min(request.dpi, _own_dpi(page))
+        dpi = effective_dpi(rect.width, rect.height, wanted, request.max_pixels)
         pixmap = _pixmap(display_list, dpi, smooth=graphics.is_complete)
     if request.buffer is not None:
         _fill_buffer(request.buffer, pixmap.samples_mv)
@@ -79,7 +84,7 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
         notes,
     )
     covered = 0.0
-    if words.words:
+    if words.words and document.is_pdf:
         covered = _optional(lambda: covered_share(page), 0.0, "order of drawing", notes)
     own_number = _optional(lambda: page_label(page), None, "label", notes)
     notes += [note for note in (words.note, graphics.note) if note is not None]
@@ -105,11 +110,20 @@ def render_page(document: Any, request: RenderRequest) -> PageContent:
     )
 
 
+def _own_dpi(page: Any) -> float:
+    """The resolution of a picture that is a page larger than any sheet, as photos are that state
+    none: to draw it larger than it is would show nothing more. Without limit for other pages."""
+    side = max(page.rect.width, page.rect.height)
+    pictures = page.get_image_info() if side > LARGEST_SHEET else ()
+    sides = (max(picture["width"], picture["height"]) for picture in pictures)
+    return max((72 * pixels / side for pixels in sides), default=math.inf)
+
+
 def _words(document: Any, page: Any, display_list: Any) -> PageWords:
     """The page's words; read once more where fonts tell more by the names of their glyphs."""
     found = page_words(display_list)
     garbled = any(REPLACEMENT in word.text for word in found.words)
-    if garbled and map_named_glyphs(document, page):
+    if garbled and document.is_pdf and map_named_glyphs(document, page):
         return page_words(load_page(document, page.number + 1).get_displaylist())
     return found
 
