@@ -37,6 +37,12 @@ COMMON = 0.15
 """Share of the distances between lines of one size from which one of them is usual: that of lines,
 not that of paragraphs of one line."""
 
+SINGLE, DOUBLE = 2.2, 3.2
+"""Em between lines of a paragraph, at most: set as usual, and double-spaced."""
+
+FULL = 5.0
+"""Em that a full line leaves at its end, at most: a long word would have had no room."""
+
 INDENT = 0.3
 """Em by which a point of a list stands in, or out."""
 
@@ -167,12 +173,9 @@ class _Body:
         heavy = sum(len(row.text) for row in text if row.is_bold)
         commonest = letters.most_common(1)[0][0]
         common = [size for size, n in letters.items() if n >= BODY_SHARE * total]
-        return cls(
-            max(common, default=commonest),
-            max(row.bbox.x1 for row in rows),
-            2 * heavy > total,
-            _usual_pitches(rows),
-        )
+        right = max(row.bbox.x1 for row in rows)
+        pitches = _usual_pitches(rows, right)
+        return cls(max(common, default=commonest), right, 2 * heavy > total, pitches)
 
     def is_running(self, row: Row, beside: Sequence[Row]) -> bool:
         """Whether a row in a margin is no text: a number is in it, and it stands apart.
@@ -194,7 +197,8 @@ class _Body:
         if last.is_bold != row.is_bold and (row.is_bold or all(r.is_bold for r in above)):
             return False
         usual = self.pitches.get(last.size, SOLID * last.size)
-        if row.foot - last.foot > PITCH * usual:
+        pitch = row.foot - last.foot
+        if pitch > PITCH * usual or (pitch > SINGLE * last.size and not _is_full(last, self.right)):
             return False
         return row.is_monospace or not self._begins(above, row)
 
@@ -256,13 +260,21 @@ def _is_short(text: str, rows: int) -> bool:
     return letters and rows <= HEADING_ROWS and 1 < len(text) <= HEADING_LENGTH
 
 
-def _usual_pitches(rows: Sequence[Row]) -> Mapping[float, float]:
-    """Points from line to line by font size: the least common one, half a point exact."""
+def _is_full(row: Row, right: float) -> bool:
+    return row.bbox.x1 > right - FULL * row.size
+
+
+def _usual_pitches(rows: Sequence[Row], right: float) -> Mapping[float, float]:
+    """Points from line to line by font size: the least common one, half a point exact.
+
+    ``right`` is where full lines end; double-spaced lines are full, single ones set far apart not.
+    """
     found: dict[float, Counter[float]] = defaultdict(Counter)
     for upper, lower in pairwise(rows):
-        pitch = lower.foot - upper.foot
-        if upper.size == lower.size and 0.8 * upper.size < pitch < 2.2 * upper.size:
-            found[upper.size][round(2 * pitch) / 2] += 1
+        pitch, size = lower.foot - upper.foot, upper.size
+        most = DOUBLE if _is_full(upper, right) else SINGLE
+        if lower.size == size and 0.8 * size < pitch < most * size:
+            found[size][round(2 * pitch) / 2] += 1
     return {
         size: min(pitch for pitch, n in pitches.items() if n >= COMMON * pitches.total())
         for size, pitches in found.items()

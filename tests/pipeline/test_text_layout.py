@@ -87,6 +87,17 @@ def test_the_points_of_a_list_and_a_note_stand_for_themselves(tmp_path):
     ]
 
 
+def test_double_spaced_lines_are_one_paragraph_and_short_ones_are_not(tmp_path):
+    def draw(page: Any) -> None:
+        for n, text in enumerate((*PROSE[:2], *PROSE[:2])):
+            write(page, 60, 60 + 27 * n, text)
+        for n, text in enumerate(("Orla Quillfeather", "Weir Lane", "The Gorge")):
+            write(page, 60, 250 + 27 * n, text)
+
+    expected = [" ".join((*PROSE[:2], *PROSE[:2])), "Orla Quillfeather", "Weir Lane", "The Gorge"]
+    assert [text for _, text in told(page_with(tmp_path, draw)) or ()] == expected
+
+
 def test_a_rule_across_a_page_and_a_frame_around_a_paragraph_leave_it_plain(tmp_path):
     def draw(page: Any) -> None:
         report(page)
