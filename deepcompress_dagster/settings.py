@@ -285,8 +285,37 @@ class Settings(BaseSettings):
         900.0,
         ge=1,
         le=604_800,
-        description="Time after which a warm process that no run uses gives its models back.",
+        description="Time after which a warm process or Ray actor that no run uses gives its models"
+        " back.",
         json_schema_extra=_about("s"),
+    )
+
+    ray_address: str = Field(
+        "auto",
+        description="The Ray cluster, as host:port of its head; auto: the one that `ray start`"
+        " started on this machine, or RAY_ADDRESS.",
+    )
+    ray_actors: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Actors that parse on the cluster, each with its own models; 0: as many as it"
+        " has room for.",
+        json_schema_extra=_about("actors, 0 = auto", launchpad=True),
+    )
+    ray_gpus_per_actor: float = Field(
+        0.0,
+        ge=0.0,
+        le=16.0,
+        description="GPUs that an actor takes; less than 1 lets actors share one.",
+        json_schema_extra=_about("GPUs"),
+    )
+    ray_cpus_per_actor: float = Field(
+        1.0,
+        ge=0.01,
+        le=256.0,
+        description="CPU cores that an actor takes.",
+        json_schema_extra=_about("cores"),
     )
 
     # Microbatches
@@ -328,6 +357,13 @@ class Settings(BaseSettings):
         le=65536,
         description="Memory for the pixels of pages in flight; 0 chooses by device.",
         json_schema_extra=_about("MB, 0 = auto"),
+    )
+    cpu_cores: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="CPU cores that rendering and reading may keep busy; 0: all that there are.",
+        json_schema_extra=_about("cores, 0 = auto"),
     )
     model_threads: int = Field(
         0,

@@ -35,6 +35,7 @@ HOME = {
     "onnx": ("models",),
     "onnxruntime": ("models",),
     "obstore": ("object_store",),
+    "ray": ("hosts.ray",),
     "pymupdf": ("pdf.worker",),
     f"{NAME}.pdf.worker": ("pdf.worker",),
 }

@@ -1,5 +1,7 @@
 """Which host the settings choose. A host is imported when it is chosen: Ray takes a second."""
 
+from importlib.util import find_spec
+
 from deepcompress_dagster.hosts.errors import HostError
 from deepcompress_dagster.hosts.host import ParseHost
 from deepcompress_dagster.settings import ParseOn, Settings
@@ -15,4 +17,10 @@ def open_host(settings: Settings) -> ParseHost:
         from deepcompress_dagster.hosts.warm.client import WarmHost
 
         return WarmHost(settings)
-    raise HostError(f"DEEPCOMPRESS_PARSE_ON={settings.parse_on} is not to be had here")
+    if find_spec("ray") is None:
+        raise HostError(
+            "DEEPCOMPRESS_PARSE_ON=ray needs Ray: pip install 'deepcompress-dagster[ray]'"
+        )
+    from deepcompress_dagster.hosts.ray.host import RayHost
+
+    return RayHost(settings)

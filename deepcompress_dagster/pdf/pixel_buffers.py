@@ -70,7 +70,7 @@ class PixelBufferStore:
         self._buffer_dir = buffer_dir
         self._shared_memory = shared_memory
         self._guard = threading.Lock()
-        self._folders: dict[Path, _Folder] = {}
+        self._folders: dict[Path, ProcessFolder] = {}
         self._free: list[PixelBuffer] = []
         self._in_use: set[PixelBuffer] = set()
         self._numbers = itertools.count(1)
@@ -139,14 +139,17 @@ class PixelBufferStore:
     def _new(self, base: Path) -> PixelBuffer:
         folder = self._folders.get(base)
         if folder is None:
-            folder = self._folders[base] = _Folder(base)
+            folder = self._folders[base] = ProcessFolder(base)
         buffer = PixelBuffer(folder.path / f"{next(self._numbers)}.buffer")
         buffer.path.touch(mode=0o600, exist_ok=False)
         return buffer
 
 
-class _Folder:
-    """A folder of buffers, its lock held by this process; removed on exit at the latest."""
+class ProcessFolder:
+    """A folder in ``base`` that goes with this process; its lock tells others that it is in use.
+
+    ``remove_stale`` removes those of processes that were killed.
+    """
 
     def __init__(self, base: Path) -> None:
         self.path = base / f"{PREFIX}{os.getpid()}-{next(_store_numbers)}"

@@ -98,7 +98,17 @@ class Batching:
         pages = PAGES_IN_FLIGHT
         if self.device != "cpu":
             pages = BATCHES_IN_FLIGHT * self.size(stages.LAYOUT)
-        return pages * BYTES_PER_PIXEL * int(PAGE_POINTS * self._pixels_per_point)
+        return pages * self._letter_bytes
+
+    @property
+    def pages_in_flight(self) -> int:
+        """Letter pages that the budget holds, at least one."""
+        return max(1, self.budget // self._letter_bytes)
+
+    @property
+    def _letter_bytes(self) -> int:
+        """Bytes that the pixels of a letter page take."""
+        return BYTES_PER_PIXEL * int(PAGE_POINTS * self._pixels_per_point)
 
     def page_bytes(self, width: float, height: float) -> int:
         """Bytes that the pixels of a page of this size (points) will take."""
@@ -113,10 +123,14 @@ class Batching:
     @property
     def render_workers(self) -> int:
         """Processes that render: one core is left to the models."""
-        most = max(1, min(MOST_RENDER_WORKERS, (os.cpu_count() or 1) - 1))
+        most = max(1, min(MOST_RENDER_WORKERS, self._cores - 1))
         return self.settings.render_workers or most
 
     @property
     def readers(self) -> int:
         """Readers at once: one a core on a CPU, where reading is what takes the time."""
-        return max(1, min(MOST_READERS, os.cpu_count() or 1)) if self.device == "cpu" else 1
+        return max(1, min(MOST_READERS, self._cores)) if self.device == "cpu" else 1
+
+    @property
+    def _cores(self) -> int:
+        return self.settings.cpu_cores or os.cpu_count() or 1

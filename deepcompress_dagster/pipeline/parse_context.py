@@ -79,6 +79,11 @@ class ParseContext:
         )
         self._interrupted = threading.Event()
 
+    @property
+    def pages_in_flight(self) -> int:
+        """Pages of usual size that a stream takes in at once."""
+        return self._batching.pages_in_flight
+
     def close(self) -> None:
         """End the worker processes and give back their memory."""
         self.pdfs.close()
