@@ -111,6 +111,5 @@ def _from_logits(logits: Floats) -> Spelled:
     """
     classes = logits.argmax(-1)
     steps = first_steps(classes)
-    own = logits[steps]
-    own -= own.max(axis=-1, keepdims=True, initial=0.0)
+    own = logits[steps] - logits[steps, classes[steps], None]
     return Spelled(classes, steps, 1 / np.exp(own, out=own).sum(axis=-1))
