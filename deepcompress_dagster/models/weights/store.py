@@ -7,6 +7,7 @@ checkpoints live in the cache of huggingface_hub.
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,17 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _digest(path: Path) -> str:
+    """``sha256_file``, once for a file that stays as it is: a run asks ten times for its models."""
+    seen = path.stat()
+    return _digest_of(path, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+
+
+@lru_cache(maxsize=128)
+def _digest_of(path: Path, _size: int, _modified_ns: int, _changed_ns: int) -> str:
+    return sha256_file(path)
+
+
 def write_configs(folder: Path, checkpoint: Checkpoint, origin: PackageOrigin) -> None:
     """Write the config.json that says which family reads the folder, and those of its parts."""
     for part, config in {".": {"model_type": checkpoint.model_type}, **origin.configs}.items():
@@ -82,7 +94,7 @@ def is_whole(folder: Path, origin: PackageOrigin) -> bool:
     if (manifest.form, manifest.members) != (origin.form, members):
         return False
     return bool(manifest.files) and all(
-        (folder / name).is_file() and sha256_file(folder / name) == digest
+        (folder / name).is_file() and _digest(folder / name) == digest
         for name, digest in manifest.files.items()
     )
 
