@@ -58,7 +58,7 @@ DESCRIBED = (
         stages=(ORIENTATION, LAYOUT),
         upstream=("pages",),
         models=("orientation", "layout"),
-        revision=9,
+        revision=10,
     ),
     Asset(
         "text",
@@ -75,7 +75,7 @@ DESCRIBED = (
         stages=(RULED_TABLES, TABLES),
         upstream=("layouts",),
         models=("orientation", "text", "table"),
-        revision=12,
+        revision=13,
     ),
     Asset(
         "figures",

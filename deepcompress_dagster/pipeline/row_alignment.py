@@ -60,6 +60,7 @@ def in_line(grid: Grid, lines: Sequence[PageLine], rules: Sequence[BBox]) -> Gri
         _with_labels,
         _with_headings,
         _with_whole_headers,
+        _with_whole_labels,
         _with_ruled_rows,
     ):
         if grid.n_rows > 1 and grid.n_columns > 1:
@@ -210,7 +211,7 @@ def _label_pieces(
         return [cell]
     text = " ".join(word.text for word in own[max(own)])
     is_record = starts[0] < starts[-1] and is_value(text) and not is_year(text)
-    is_label = len(own) == 1 and cell.row >= seen.header_depth
+    is_label = len(own) == 1 and starts[0] >= seen.header_depth
     return _cut(cell, starts[-1]) if is_label or is_record else [cell]
 
 
@@ -363,6 +364,43 @@ def _is_tight(gap: float, em: float, pitch: float) -> bool:
     return gap < SOLID * em and not (pitch and gap > loose > SET_SOLID * em)
 
 
+def _with_whole_labels(seen: _Seen, rules: Sequence[BBox]) -> Mended:
+    """A line that holds only a label is of the row below where that goes on with the label.
+
+    It had no room for the next word, and the two lines are closer than rows, or the lower one goes
+    on in a small letter. Else it is a heading of the rows below.
+    """
+    reach = [
+        union(word.bbox for word in words)
+        for by_cell in seen.by_row.values()
+        for index, lines in by_cell.items()
+        if seen.grid.cells[index].column == 0 and seen.grid.cells[index].column_span == 1
+        for words in lines.values()
+    ]
+    if not reach:
+        return None, seen.grid.n_rows
+    column, pitch = union(reach), seen.pitch(seen.header_depth)
+    rows = range(1, seen.grid.n_rows - 1)
+    joined = {row for row in rows if _goes_on(seen, row, column, pitch)}
+    return _joined(seen.grid, {row for row in joined if not _is_parted(seen, row, rules)})
+
+
+def _goes_on(seen: _Seen, row: int, column: BBox, pitch: float) -> bool:
+    upper, lower = seen.texts(row), seen.texts(row + 1)
+    above, below = seen.text_rows(row), seen.text_rows(row + 1)
+    if set(upper) != {(0, 0)} or (0, 0) not in lower or len(lower) < 2 or not below:
+        return False
+    label = seen.rows[above[-1]]
+    word = min(seen.rows[below[0]], key=lambda word: word.bbox.x0)
+    if all(w.bold for w in label) != word.bold or word.bbox.x0 > column.x1:
+        return False
+    em = max(em_of(label[-1]), em_of(word))
+    needed = max(w.bbox.x1 for w in label) - column.x0 + 0.3 * em + word.bbox.width
+    gap = seen.middle(below[0]) - seen.middle(above[-1])
+    is_closer = gap < CLOSER * pitch or word.text[0].islower()
+    return needed >= column.width - 0.5 * em and is_closer and gap < SOLID * em
+
+
 def _with_ruled_rows(seen: _Seen, rules: Sequence[BBox]) -> Mended:
     """Where rules part nearly all records, rows without a rule between are one."""
     rows = range(seen.grid.n_rows - 1)
@@ -370,8 +408,21 @@ def _with_ruled_rows(seen: _Seen, rules: Sequence[BBox]) -> Mended:
     parted = {row for row in rows if _is_parted(seen, row, full)}
     if len(parted) < max(MIN_PARTED, PARTED * len(rows)):
         return None, seen.grid.n_rows
-    joined = {row for row in rows if row not in parted and not _hold_values(seen, row)}
+    pitch = seen.pitch(0)
+    joined = {
+        row
+        for row in rows
+        if row not in parted and not _hold_values(seen, row) and _are_close(seen, row, pitch)
+    }
     return _joined(seen.grid, joined)
+
+
+def _are_close(seen: _Seen, row: int, pitch: float) -> bool:
+    """Whether a row and the next one are closer than rows are, or set solid."""
+    above, below = seen.text_rows(row)[-1], seen.text_rows(row + 1)[0]
+    gap = seen.middle(below) - seen.middle(above)
+    em = max(em_of(word) for word in seen.rows[below])
+    return not pitch or gap < max(CLOSER * pitch, SET_SOLID * em)
 
 
 def _is_parted(seen: _Seen, row: int, rules: Sequence[BBox]) -> bool:

@@ -122,7 +122,7 @@ def _is_header_over_record(abreast: Mapping[int, Sequence[Sequence[Word]]]) -> b
     values = [text for text in below if is_value(text) and not text.startswith("(")]
     return (
         not any(map(is_value, above))
-        and 2 * len(values) > len(below)
+        and 2 * len(values) >= len(below)
         and not all(map(is_year, values))
     )
 

@@ -107,7 +107,23 @@ def _has_caption(box: BBox, lines: Sequence[PageLine]) -> bool:
 
 
 def split_by_captions(box: BBox, lines: Sequence[PageLine]) -> list[BBox]:
-    """The tables side by side in a detected box: one below each numbered caption right above."""
+    """The tables in a detected box: one below each numbered caption in it or right above it."""
+    rows = rows_of(_within(box, lines))
+    return [part for piece in _stacked(box, rows) for part in _side_by_side(piece, lines)]
+
+
+def _stacked(box: BBox, rows: Sequence[Row]) -> list[BBox]:
+    """The parts of a box above and below a row that is a caption alone, without the caption."""
+    for number in range(MIN_ROWS, len(rows) - 1):
+        text = words_across(rows[number])
+        caption = union(word.bbox for word in text)
+        if is_numbered(" ".join(word.text for word in text)) and len(phrases(text)) == 1:
+            above, below = box._replace(y1=caption.y0), box._replace(y0=caption.y1)
+            return [above, *_stacked(below, rows[number + 1 :])]
+    return [box]
+
+
+def _side_by_side(box: BBox, lines: Sequence[PageLine]) -> list[BBox]:
     captions = sorted(
         (
             line.bbox
@@ -124,7 +140,7 @@ def split_by_captions(box: BBox, lines: Sequence[PageLine]) -> list[BBox]:
         beside = left.x1 < right.x0 and abs(left.center[1] - right.center[1]) < left.height
         sides = {word.center[0] < x for word in words}
         if beside and len(sides) == 2 and not any(word.x0 < x < word.x1 for word in words):
-            rest = split_by_captions(box._replace(x0=x), lines)
+            rest = _side_by_side(box._replace(x0=x), lines)
             return [box._replace(x1=x), *rest]
     return [box]
 

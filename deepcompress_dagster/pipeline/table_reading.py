@@ -26,7 +26,7 @@ from deepcompress_dagster.records import Label, Table
 from deepcompress_dagster.streaming import Flow
 from deepcompress_dagster.unicode_text import normalised
 
-CERTAIN_FAULTS = 0.1
+CERTAIN_FAULTS = 0.02
 """Share of words that speak against a grid of rules from which it is one reading among others: a
 table with rules between its rows only has .36 and more, one with several records in a row .2."""
 

@@ -92,3 +92,26 @@ def test_a_row_is_cut_where_a_rule_parts_its_lines():
     assert texts(merged)[0] == ["Place Upper river", "Boats"]
     assert texts(in_line(merged, lines, [BBox(30, 13, 205, 13)])) == rows
     assert texts(in_line(merged, lines, [BBox(30, 13, 90, 13)])) == texts(merged)
+
+
+def test_a_label_of_two_lines_is_one_and_a_heading_above_records_is_none():
+    rows = [["", "2024", "2023"], ["Tolls", "12,001", "9,310"]]
+    rows += [["Repairs of the locks\nand weirs", "\n4,100", "\n3,900"], ["Wages", "7,000", "6,500"]]
+    rows += [["Net income", "901", "812"]]
+    lines = table_lines(rows, PLACES[:3], pitch=18)
+    cut = grid_of([-1, 17, 35, 48, 65, 83, 101], [30, 145, 200, 240], lines)
+    assert texts(cut)[2:4] == [["Repairs of the locks", "", ""], ["and weirs", "4,100", "3,900"]]
+    whole = [[text.replace("\n", " ").strip() for text in row] for row in rows]
+    assert texts(in_line(cut, lines, [])) == whole
+    rows[2] = ["The upper river", "", ""]
+    headed = table_lines(rows, PLACES[:3], pitch=18)
+    seen = grid_of([-1, 17, 35, 53, 71, 89], [30, 145, 200, 240], headed)
+    assert texts(in_line(seen, headed, [])) == rows
+
+
+def test_a_header_without_a_rule_below_it_stays_apart_where_rules_part_the_records():
+    rows = [["Place", "Keeper"], *([f"Reach {c}", f"Name {c}"] for c in "abcde")]
+    lines = table_lines(rows, [40, 200], pitch=18)
+    seen = grid_of([18 * n - 3 for n in range(7)], [30, 120, 210], lines)
+    rules = [BBox(30, 18 * n - 3, 210, 18 * n - 3) for n in range(2, 7)]
+    assert texts(in_line(seen, lines, rules)) == rows

@@ -103,3 +103,11 @@ def test_a_table_that_begins_with_values_has_its_names_however_far_they_stand():
         [["Keeper", "Tolls"], *([f"Reed{n}x", f"{n}3"] for n in range(8))], (400, 450), top=100
     )
     assert margins_of(box, words, names) == []
+
+
+def test_a_caption_between_rows_begins_another_table():
+    lower = table_lines(ROWS, COLUMNS, top=320)
+    caption = typed("Table 2: Lower river", 50, 300)
+    box = BOX._replace(y1=560)
+    parts = split_by_captions(box, [*BODY, caption, *lower])
+    assert parts == [box._replace(y1=300), box._replace(y0=312)]
