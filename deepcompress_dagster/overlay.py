@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 COLOURS = {
     Label.CAPTION: "#b35900",
+    Label.DOCUMENT_INDEX: "#007a7a",
     Label.FOOTNOTE: "#7a7a00",
     Label.FORMULA: "#8000b3",
     Label.LIST_ITEM: "#0073b3",

@@ -16,12 +16,14 @@ from typing import NamedTuple
 
 
 class Label(StrEnum):
-    """The eleven region classes of DocLayNet (Pfitzmann et al., 2022), and two of our own.
+    """The eleven region classes of DocLayNet (Pfitzmann et al., 2022), and three of our own.
 
-    No layout model gives ``watermark`` and ``line_numbers``: the text layer shows them.
+    No layout model here gives ``document_index`` (a table of contents, as docling calls it),
+    ``watermark`` and ``line_numbers``: the text layer shows them.
     """
 
     CAPTION = "caption"
+    DOCUMENT_INDEX = "document_index"
     FOOTNOTE = "footnote"
     FORMULA = "formula"
     LINE_NUMBERS = "line_numbers"

@@ -155,7 +155,7 @@ class _Builder:
             fields["level"] = max(1, (block["heading_level"] or 2) - 1)
         elif label is Label.LIST_ITEM:
             fields |= {"enumerated": False, "marker": ""}
-        elif label in (Label.WATERMARK, Label.LINE_NUMBERS):
+        elif label in (Label.DOCUMENT_INDEX, Label.WATERMARK, Label.LINE_NUMBERS):
             fields["label"] = "text"
         return self._add("texts", parent, fields)
 

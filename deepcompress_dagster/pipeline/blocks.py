@@ -11,6 +11,7 @@ from itertools import permutations
 from deepcompress_dagster.pipeline.captions import DESCRIBED, match_captions
 from deepcompress_dagster.pipeline.code import is_code, preformatted
 from deepcompress_dagster.pipeline.confidence import calibrated
+from deepcompress_dagster.pipeline.contents import entries
 from deepcompress_dagster.pipeline.joining import Vocabulary, vocabulary_of
 from deepcompress_dagster.pipeline.lines import PageLine, in_rows, join_lines, same_row
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
@@ -66,6 +67,8 @@ class Block:
 
     @property
     def text(self) -> str:
+        if self.label is Label.DOCUMENT_INDEX:
+            return entries(self.lines)
         return preformatted(self.lines) if self.is_code else join_lines(self.lines, self.vocabulary)
 
 

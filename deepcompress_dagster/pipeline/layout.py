@@ -12,6 +12,7 @@ import numpy as np
 from deepcompress_dagster.models.predictor import Detection, Image
 from deepcompress_dagster.pipeline.captions import with_captions
 from deepcompress_dagster.pipeline.code import CODE_LABELS, join_code, split_code
+from deepcompress_dagster.pipeline.contents import contents_boxes
 from deepcompress_dagster.pipeline.lines import (
     REGION_SHARE,
     PageLine,
@@ -159,6 +160,19 @@ def _with_vertical_text(areas: Sequence[Area], lines: Sequence[PageLine]) -> lis
         label = holder.label if holder and holder.label not in _CONTAINERS else Label.TEXT
         kept = [area for area in kept if area not in inside]
         kept.append(Area(label, box, holder.score if holder else 0.0, CLUSTER_MODEL))
+    return kept
+
+
+def with_contents(areas: Sequence[Area], lines: Sequence[PageLine]) -> list[Area]:
+    """Areas with one for each table of contents that the lines show, in the place of others."""
+    kept = list(areas)
+    for box in contents_boxes(lines):
+        kept = [
+            area
+            for area in kept
+            if area.bbox.coverage(box) <= REGION_SHARE and box.coverage(area.bbox) <= REGION_SHARE
+        ]
+        kept.append(Area(Label.DOCUMENT_INDEX, box, 0.0, CLUSTER_MODEL))
     return kept
 
 

@@ -27,6 +27,7 @@ from deepcompress_dagster.pipeline.layout import (
     ordered_regions,
     page_sized,
     postprocess_layout,
+    with_contents,
     with_sure_tables,
 )
 from deepcompress_dagster.pipeline.lines import runs_leftward
@@ -128,7 +129,7 @@ class PageFlow:
         if output is not None:
             moved = [replace(found, bbox=found.bbox.shifted(*offset)) for found in output.value]
             areas = detected_areas(moved, view.scale, size, output.model)
-        areas = with_sure_tables(areas, view.lines, view.rules)
+        areas = with_contents(with_sure_tables(areas, view.lines, view.rules), view.lines)
         return postprocess_layout(areas, view.lines, size, view.grids)
 
     def _result(self, page: Page) -> PageResult:

@@ -240,7 +240,8 @@ LAYOUTS = Table(
         Column(
             "label",
             "VARCHAR",
-            "Class of the region: one of the eleven of DocLayNet, watermark or line_numbers.",
+            "Class of the region: one of the eleven of DocLayNet, document_index, watermark or "
+            "line_numbers.",
         ),
         *_BOX,
         Column("score", "DOUBLE", "Confidence of the layout model, 0 to 1."),

@@ -413,37 +413,50 @@ WITH captions AS (
 ), parts AS (
     SELECT document_id, page_number, reading_order, region_id, label = 'list_item' AS is_item,
         label = 'footnote' AS is_note,
+        label = 'section_header' AND heading_level = 1 + max((label = 'title')::INTEGER)
+            OVER (PARTITION BY document_id) AS begins_chapter,
         CASE
             WHEN monospace THEN '```' || chr(10) || rtrim(content) || chr(10) || '```'
             WHEN label IN ('title', 'section_header') THEN {_AS_HEADING}
             WHEN label = 'list_item' THEN {_AS_LIST_ITEM}
+            WHEN label = 'document_index'
+                THEN '- ' || replace({_escaped("content")}, chr(10), chr(10) || '- ')
             WHEN label = 'formula' THEN '$$' || chr(10) || content || chr(10) || '$$'
             ELSE {_escaped("content")}
         END AS part
     FROM paragraphs
     UNION ALL
     SELECT document_id, page_number, reading_order, region_id, false AS is_item, false AS is_note,
+        false AS begins_chapter,
         coalesce({_escaped(_one_line("caption"))} || chr(10) || chr(10), '') ||
         CASE WHEN {_IS_SPANNED} THEN html ELSE markdown END AS part
     FROM tables
     UNION ALL
     SELECT document_id, page_number, reading_order, region_id, false AS is_item, false AS is_note,
+        false AS begins_chapter,
         '![' || regexp_replace({_ALT_TEXT}, '([\\[\\]])', '\\\\\\1', 'g') || '](' ||
         coalesce(image_path, '') || ')' AS part
     FROM figures
+), chapters AS (
+    SELECT *, count(*) FILTER (begins_chapter) OVER (
+        PARTITION BY document_id ORDER BY page_number, reading_order, region_id
+    ) AS chapter
+    FROM parts
+    WHERE part <> ''
 ), spaced AS (
     SELECT *, chr(10) || CASE
         WHEN is_item AND lag(is_item) OVER page_order THEN ''
         ELSE chr(10)
     END AS gap
-    FROM parts
-    WHERE part <> ''
+    FROM chapters
     WINDOW page_order AS (
-        PARTITION BY document_id ORDER BY is_note, page_number, reading_order, region_id
+        PARTITION BY document_id ORDER BY chapter, is_note, page_number, reading_order, region_id
     )
 )
 SELECT document_id,
-    ltrim(string_agg(gap || part, '' ORDER BY is_note, {_READING_ORDER}), chr(10)) AS markdown
+    ltrim(
+        string_agg(gap || part, '' ORDER BY chapter, is_note, {_READING_ORDER}), chr(10)
+    ) AS markdown
 FROM spaced
 WHERE document_id IN (SELECT document_id FROM documents WHERE is_current)
 GROUP BY document_id
@@ -524,7 +537,7 @@ VIEWS = (
     View(
         "document_markdown",
         "Each current document as one Markdown text, without page headers and footers; footnotes "
-        "stand at the end.",
+        "stand at the end of their chapter.",
         {"document_id": "The document, see documents.", "markdown": "Its text as Markdown."},
         _DOCUMENT_MARKDOWN,
     ),

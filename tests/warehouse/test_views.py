@@ -179,6 +179,35 @@ def test_footnotes_stand_at_the_end(warehouse: Warehouse, document: str) -> None
     assert found == "body\n\n1 note"
 
 
+def test_footnotes_stand_at_the_end_of_their_chapter(warehouse: Warehouse, document: str) -> None:
+    def heading(order: int, content: str, level: int) -> TextBlock:
+        return replace(block(1, order, content, Label.SECTION_HEADER), heading_level=level)
+
+    found = _markdown(
+        warehouse,
+        document,
+        heading(0, "1 Gates", 1),
+        block(1, 1, "a note", Label.FOOTNOTE),
+        heading(2, "1.1 Hinges", 2),
+        block(1, 3, "oil"),
+        heading(4, "2 Wheels", 1),
+        block(1, 5, "wood"),
+    )
+    assert found.split("\n\n") == [
+        "# 1 Gates",
+        "## 1.1 Hinges",
+        "oil",
+        "a note",
+        "# 2 Wheels",
+        "wood",
+    ]
+
+
+def test_a_table_of_contents_is_a_list(warehouse: Warehouse, document: str) -> None:
+    contents = block(1, 0, "1 Gates ... 1\n2 Wheels ... 9", Label.DOCUMENT_INDEX)
+    assert _markdown(warehouse, document, contents) == "- 1 Gates ... 1\n- 2 Wheels ... 9"
+
+
 def test_tables_with_spans_are_html_and_others_markdown(
     warehouse: Warehouse, document: str
 ) -> None:
