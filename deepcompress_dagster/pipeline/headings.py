@@ -60,6 +60,9 @@ HEADING_LINES = 3
 ALIGNED = 3.0
 """Points by which the left edges of headings of one style differ, at most."""
 
+DEEP = 3
+"""Levels that a number names from which it is a section's (``3.1.1``) and no clause's or item's."""
+
 _LIST_MARK = re.compile(r"\s*(?:[^\w\s(\"'\[<]|\(?\w{1,3}[.)]\s)")
 """A bullet, a number or a letter at the beginning of a point of a list."""
 
@@ -289,7 +292,10 @@ def _without_body_text(blocks: Sequence[OutlineBlock], body: Body) -> list[Outli
 
 
 def _with_missing_numbers(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock]:
-    """Blocks in which text that fills a gap in the numbering of headings is one, in their style."""
+    """Blocks in which text that the numbering of headings wants is one, in their style.
+
+    It fills a gap between two, or stands a level below one: only sections have numbers so deep.
+    """
     styles: dict[tuple[str, tuple[int, ...]], set[tuple[float, bool]]] = defaultdict(set)
     numbers: dict[tuple[str, tuple[int, ...]], set[int]] = defaultdict(set)
     for block in blocks:
@@ -301,6 +307,9 @@ def _with_missing_numbers(blocks: Sequence[OutlineBlock]) -> list[OutlineBlock]:
         number = section_number(block.head)
         if number is None or block.label not in FLOWING or not could_be_heading(block):
             return False
+        series, above = number.parent
+        if number.depth >= DEEP and above[-1] in numbers[series, above[:-1]]:
+            return _weight(block) in styles[series, above[:-1]]
         taken, last = numbers[number.parent], number.parts[-1]
         next_to = last - 1 in taken or last + 1 in taken
         return last not in taken and next_to and _weight(block) in styles[number.parent]

@@ -17,6 +17,7 @@ from deepcompress_dagster.pipeline.text_layer import (
     assess,
     is_paper,
     without_covered,
+    without_overwritten,
     without_unseen,
 )
 from deepcompress_dagster.records import BBox
@@ -131,7 +132,7 @@ def upright_view(content: PageContent, displayed: Image, turn: int) -> PageView:
     page = BBox(0, 0, *rotation.upright_size)
     trusted = assess(words, page, ink).readable
     fills = [rotation.upright(r) for d in content.drawings if d.fill is not None for r in d.rects]
-    seen = without_unseen(words, ink, fills) if trusted else ()
+    seen = without_unseen(without_overwritten(words, fills), ink, fills) if trusted else ()
     lines, asides = set_aside(layer_lines(seen), page.height)
     cells = [[rotation.upright(cell) for cell in grid] for grid in content.ruled_grids]
     grids = with_words(cells, lines)

@@ -11,10 +11,11 @@ Which words of the layer are read, and when, is reading.py's.
 """
 
 import unicodedata
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,15 @@ COVERED = 0.97
 ON_PAPER = 0.5
 """Share of dark in the written pieces of a word, below it on paper (.2 to .45), above it on a dark
 panel (.6 to .85)."""
+
+PATCHED = 0.7
+"""Share of a word that lies in a patch, or under a word written over it."""
+
+MESH = 12.0
+"""Points: the mesh by which words at one place are looked up."""
+
+MOST_PATCHED = 60
+"""Words in a patch; a rectangle with more is the background of a page or of a table."""
 
 MOSTLY = 0.7
 """Share of a word's pieces under a bar from which it is covered, whatever the others show; of white
@@ -310,6 +320,52 @@ def _is_unseen(word: Word, ink: InkMap, fills: Sequence[BBox]) -> bool:
         return True
     # A hairline may be lost in pixels; two letters are not.
     return len(word.text) > 1 and any(word.bbox.coverage(box) >= COVERED for box in fills)
+
+
+def without_overwritten(words: Sequence[Word], fills: Sequence[BBox]) -> list[Word]:
+    """Words without those in whose place others are written, over a patch that hides the first.
+
+    ``words`` are in the order of drawing, ``fills`` the filled rectangles of the page.
+    """
+    gone: set[int] = set()
+    for first, second in _at_one_place(words) if fills else ():
+        patches = (box for box in fills if _covers(box, words[first]))
+        patch = next((box for box in patches if _covers(box, words[second])), None)
+        if patch is not None:
+            line = (words[first].block, words[first].line)
+            mates = (i for i, w in enumerate(words) if (w.block, w.line) == line)
+            inside = [i for i in mates if _covers(patch, words[i])]
+            if sum(_covers(patch, word) for word in words) <= MOST_PATCHED:
+                gone.update(inside)
+    return [word for i, word in enumerate(words) if i not in gone]
+
+
+def _covers(box: BBox, word: Word) -> bool:
+    return word.bbox.coverage(box) >= PATCHED
+
+
+def _at_one_place(words: Sequence[Word]) -> Iterator[tuple[int, int]]:
+    """Pairs of unlike words of two lines, the one drawn first before, of which one hides the other.
+
+    Looked up by a mesh: the middle of the smaller lies in the larger.
+    """
+    middles: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for i, word in enumerate(words):
+        x, y = word.bbox.center
+        middles[int(x / MESH), int(y / MESH)].append(i)
+    for i, word in enumerate(words):
+        x0, y0, x1, y1 = (int(side / MESH) for side in word.bbox)
+        for cell in product(range(x0, x1 + 1), range(y0, y1 + 1)):
+            for j in middles.get(cell, ()):
+                if j != i and _is_over(word, words[j]):
+                    yield min(i, j), max(i, j)
+
+
+def _is_over(first: Word, second: Word) -> bool:
+    if first.text == second.text or (first.block, first.line) == (second.block, second.line):
+        return False
+    shared = first.bbox.intersection(second.bbox)
+    return shared >= PATCHED * min(first.bbox.area, second.bbox.area)
 
 
 def _is_covered(word: Word, ink: InkMap) -> bool:

@@ -78,6 +78,21 @@ def test_a_gap_in_the_numbering_is_filled_from_text_of_the_same_style():
     assert headings(found) == ["6.1.1 Scripts", "6.1.2 Names", "6.1.3 Dates"]
 
 
+def test_sections_below_the_deepest_known_level_are_headings_in_its_style():
+    blocks = [
+        header("3 Model", 0, LARGE),
+        header("3.1 Hydro events", 40, BOLD),
+        header("3.1.1 Logical view", 80, BOLD),
+        block("3.1.1.1 Point events", 120, BOLD),
+        prose(150),
+        block("3.1.1.2 Line events", 220, BOLD),
+        prose(250),
+        block("3.2.1.1 Of another section", 320, BOLD),
+        block("3.1.1.3 is a number in a sentence", 420),
+    ]
+    assert headings(blocks) == [blocks[i].head for i in (0, 1, 2, 3, 5)]
+
+
 def test_a_number_in_the_style_of_the_body_fills_no_gap():
     found = manual(("1 Scripts", Label.SECTION_HEADER), ("3 Dates", Label.SECTION_HEADER))
     assert headings([*found, block("2 pounds of flour", 600)]) == ["1 Scripts", "3 Dates"]

@@ -13,7 +13,13 @@ from deepcompress_dagster.pdf.messages import PageContent, RenderRequest
 from deepcompress_dagster.pdf.worker.document import open_document
 from deepcompress_dagster.pdf.worker.mupdf import pymupdf
 from deepcompress_dagster.pdf.worker.render import render_page
-from deepcompress_dagster.pipeline.text_layer import InkMap, assess, without_covered, without_unseen
+from deepcompress_dagster.pipeline.text_layer import (
+    InkMap,
+    assess,
+    without_covered,
+    without_overwritten,
+    without_unseen,
+)
 from deepcompress_dagster.records import BBox, Word, union
 
 NewPdf = Callable[..., Path]
@@ -194,6 +200,22 @@ def test_words_under_a_dark_bar_go_and_those_beside_it_stay(
     assert " ".join(word.text for word in visible) == (
         "The informant is of Weir Lane Signed by in May White on blue W I D E Heavy"
     )
+
+
+def test_words_over_a_patch_take_the_place_of_those_under_it(
+    new_pdf: NewPdf, tmp_path: Path
+) -> None:
+    def draw(page: Any) -> None:
+        page.draw_rect(pymupdf.Rect(30, 180, 300, 210), fill=(0.9, 0.9, 1), color=None)
+        page.insert_text((40, 200), "in a shaded row", fontsize=10)
+        page.insert_text((40, 100), "Old price 500 crowns", fontsize=10)
+        page.draw_rect(pymupdf.Rect(38, 88, 150, 104), fill=(1, 1, 1), color=None)
+        page.insert_text((40, 100), "New price 650", fontsize=10)
+
+    content, _ = seen(new_pdf("a.pdf", draw), tmp_path / "buffer")
+    fills = [rect for drawing in content.drawings for rect in drawing.rects]
+    visible = without_overwritten(content.words, fills)
+    assert " ".join(word.text for word in visible) == "in a shaded row New price 650"
 
 
 def test_words_of_the_colour_of_what_is_around_them_are_not_seen(
