@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from deepcompress_dagster.pipeline.contents import contents_boxes
 from deepcompress_dagster.pipeline.layout import Area, completed_areas
 from deepcompress_dagster.pipeline.lines import PageLine, rows_of
 from deepcompress_dagster.pipeline.page_view import PageView
@@ -80,7 +81,7 @@ def text_areas(view: PageView) -> list[Area] | None:
     if view.is_blank:
         return []
     rows = [Row(tuple(lines)) for lines in rows_of(view.lines)]
-    if not is_plain(view, rows):
+    if not is_plain(view, rows) or contents_boxes(view.lines):
         return None
     body = _Body.of(rows)
     head, middle, foot = _without_margins(rows, body, view.rotation.upright_size[1])
