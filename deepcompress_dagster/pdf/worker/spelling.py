@@ -104,8 +104,8 @@ def spellings(blocks: Iterable[Mapping[str, Any]]) -> dict[tuple[int, int], Spel
 
 def _letters(glyphs: Sequence[tuple[_Glyph, float]]) -> list[str]:
     texts = [glyph["c"] for glyph, _ in glyphs]
-    for i, (glyph, size) in enumerate(glyphs):
-        if texts[i] == SOFT_HYPHEN and glyph["bbox"][2] - glyph["bbox"][0] > SHOWN * size:
+    for i in range(1, len(glyphs)):
+        if texts[i] == SOFT_HYPHEN and _is_printed(*glyphs[i], glyphs[i - 1][0]):
             texts[i] = "-"
     for i, j in [pair for k, m in pairwise(range(len(texts))) for pair in ((k, m), (m, k))]:
         if texts[i] in _COMBINING and texts[j].isalpha() and _is_over(*glyphs[i], glyphs[j][0]):
@@ -114,6 +114,12 @@ def _letters(glyphs: Sequence[tuple[_Glyph, float]]) -> list[str]:
             if len(composed) == 1:
                 texts[i], texts[j] = "", composed
     return texts
+
+
+def _is_printed(hyphen: _Glyph, size: float, before: _Glyph) -> bool:
+    """Whether a soft hyphen is wide and stands at a word; those before words are marks of tags."""
+    x0, _, x1, _ = hyphen["bbox"]
+    return bool(x1 - x0 > SHOWN * size and x0 - before["bbox"][2] <= BLANK * size)
 
 
 def _is_over(accent: _Glyph, size: float, letter: _Glyph) -> bool:
