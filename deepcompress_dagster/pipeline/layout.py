@@ -57,6 +57,12 @@ of it (receipts .2 to .4, charts below .1) or are this long on average, in chara
 ECHO_TEXT = 0.3
 """Share of an area that lines of other areas cover from which it has nothing of its own."""
 
+SIDE_MARGIN = 0.12
+"""Share of the page's width that is margin at either side."""
+
+UPENDED = 5.0
+"""Height of a line over its width from which it runs up or down the page."""
+
 CLUSTER_MODEL = "text-clusters"
 """``model`` of regions grown from lines that no detected region covers; their score is 0."""
 
@@ -134,7 +140,8 @@ def postprocess_layout(
     ruled grids; areas inside a table or picture belong to it; text areas fit the lines that they
     own.
     """
-    detected = _without_scans(_with_vertical_text(areas, lines), lines, size)
+    turned = _with_side_lines(_with_vertical_text(areas, lines), lines, size[0])
+    detected = _without_scans(turned, lines, size)
     kept = _with_whole_tables(detected, lines, grids)
     kept = _without_nested([area for area in kept if not _is_swallowed(area, kept)])
     owned, orphans = assign(lines, [area.bbox for area in kept], _ruled_parts(kept, grids))
@@ -160,6 +167,25 @@ def _with_vertical_text(areas: Sequence[Area], lines: Sequence[PageLine]) -> lis
         label = holder.label if holder and holder.label not in _CONTAINERS else Label.TEXT
         kept = [area for area in kept if area not in inside]
         kept.append(Area(label, box, holder.score if holder else 0.0, CLUSTER_MODEL))
+    return kept
+
+
+def _with_side_lines(areas: Sequence[Area], lines: Sequence[PageLine], width: float) -> list[Area]:
+    """Areas with a running header for each line that stands on end in a margin at the side.
+
+    Layout models see a piece of it, and the rest would be text of the page.
+    """
+    kept = list(areas)
+    edge = SIDE_MARGIN * width
+    for line in lines:
+        box, upended = line.bbox, line.bbox.height > UPENDED * line.bbox.width
+        in_margin = box.x1 <= edge or box.x0 >= width - edge
+        if not (upended and in_margin) or line.vertical:
+            continue
+        if any(box.coverage(area.bbox) > 0.5 for area in kept if area.label in _CONTAINERS):
+            continue
+        kept = [area for area in kept if area.bbox.coverage(box) <= 0.5]
+        kept.append(Area(Label.PAGE_HEADER, box.rounded(), 0.0, CLUSTER_MODEL))
     return kept
 
 

@@ -141,3 +141,17 @@ def test_a_ruled_table_is_one_area_as_large_as_its_rules():
     cut = [area(Label.TABLE, 60, 122, 240, 175), area(Label.SECTION_HEADER, 55, 104, 200, 116)]
     found = postprocess_layout(cut, lines, SIZE, with_words([cells], lines))
     assert [(a.label, a.bbox) for a in found] == [(Label.TABLE, BBox(50, 100, 250, 180))]
+
+
+def test_a_line_on_end_in_a_side_margin_is_a_running_header_as_a_whole():
+    stamp, label = BBox(20, 200, 36, 600), BBox(25, 640, 40, 760)
+    lines = [
+        PageLine(box, (Word(box, "a stamp", 12),), TextSource.TEXT_LAYER, block=n)
+        for n, box in enumerate((stamp, label))
+    ]
+    pieces = [area(Label.TEXT, 18, 350, 38, 600), area(Label.PICTURE, 10, 620, 590, 780)]
+    found = postprocess_layout(pieces, [*lines, line("prose", 100, 100, 500, block=9)], SIZE)
+    assert [(a.label, a.bbox) for a in found if a.label is not Label.TEXT] == [
+        (Label.PICTURE, pieces[1].bbox),
+        (Label.PAGE_HEADER, stamp),
+    ]
