@@ -6,13 +6,13 @@ images be written where the tasks say, whatever it does in between; pixels of pa
 
 from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from deepcompress_dagster.models.cache import CacheStats
 from deepcompress_dagster.pipeline.parse import ParseEvent, RegionLookup
 from deepcompress_dagster.records import DocumentTask
-from deepcompress_dagster.streaming import StageMetrics
+from deepcompress_dagster.streaming import StageMetrics, total
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,18 @@ class HostUsage:
     hits: Mapping[str, int] = field(default_factory=dict)
     stages: tuple[StageMetrics, ...] = ()
     """What each stage has done, and how many items wait in front of it now."""
+    load_seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def plus(self, later: "HostUsage") -> "HostUsage":
+        """Both together; what waits is what waits later."""
+        before = [replace(stage, queued=0) for stage in self.stages]
+        return HostUsage(
+            later.place or self.place,
+            dict(Counter(self.loads) + Counter(later.loads)),
+            dict(Counter(self.hits) + Counter(later.hits)),
+            tuple(total([*before, *later.stages]).values()),
+            _added(self.load_seconds, later.load_seconds),
+        )
 
 
 class ParseHost(Protocol):
@@ -71,4 +83,10 @@ def counted(
         dict(Counter(now.loads) - Counter(before.loads)),
         dict(Counter(now.hits) - Counter(before.hits)),
         stages,
+        _added(now.load_seconds, {name: -s for name, s in before.load_seconds.items()}),
     )
+
+
+def _added(some: Mapping[str, float], more: Mapping[str, float]) -> dict[str, float]:
+    sums = {name: some.get(name, 0.0) + more.get(name, 0.0) for name in {**some, **more}}
+    return {name: seconds for name, seconds in sums.items() if seconds > 0}

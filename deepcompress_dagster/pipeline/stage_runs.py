@@ -43,7 +43,7 @@ from deepcompress_dagster.pipeline.stage_calls import (
 )
 from deepcompress_dagster.records import FigureKind
 from deepcompress_dagster.settings import Settings
-from deepcompress_dagster.streaming import Stage, StreamMetrics
+from deepcompress_dagster.streaming import Stage, StreamMetrics, not_counted
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -162,7 +162,8 @@ class StageRuns:
         self, task: Task, stage: StageRef[Any, ModelOutput[Value]], batch: Sequence[Any]
     ) -> Outputs[Value]:
         """The model's outputs; an item that it could not do has the error in its place."""
-        predictor = self.models.predictor(task)
+        with not_counted():
+            predictor = self.models.predictor(task)
         device.reset_peak_memory(predictor.device)
         with cancel_when(self.interrupted):
             try:

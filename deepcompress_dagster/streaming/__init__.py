@@ -7,7 +7,7 @@ several sources put in, ``metrics`` counts.
 
 from deepcompress_dagster.streaming.flow import Call, CallTiming, Flow, FlowTimings, ItemFailed
 from deepcompress_dagster.streaming.metrics import StageMetrics, StreamMetrics, total
-from deepcompress_dagster.streaming.microbatch import BatchSizer, Stage
+from deepcompress_dagster.streaming.microbatch import BatchSizer, Stage, not_counted
 from deepcompress_dagster.streaming.stream import StageHung, Stream, StreamCancelled
 from deepcompress_dagster.streaming.turns import Source, Turns
 
@@ -26,5 +26,6 @@ __all__ = [
     "StreamCancelled",
     "StreamMetrics",
     "Turns",
+    "not_counted",
     "total",
 ]

@@ -9,7 +9,8 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -170,6 +171,23 @@ class ItemOutcome:
     batch_size: int
 
 
+_own = threading.local()
+
+
+@contextmanager
+def not_counted() -> Iterator[None]:
+    """What a stage does within the block is no work on its items: the loading of a model.
+
+    It is left out of the items' seconds, on the thread that runs the stage.
+    """
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        left_out = getattr(_own, "left_out_s", 0.0)
+        _own.left_out_s = left_out + time.perf_counter() - started
+
+
 def run_batch(
     stage: Stage[In, Out],
     items: Sequence[In],
@@ -186,9 +204,10 @@ def run_batch(
     permanent.
     """
     size = len(items)
+    _own.left_out_s = 0.0
     started = time.perf_counter()
     values, error = _try(stage, items, call)
-    spent += (time.perf_counter() - started) / size
+    spent += (time.perf_counter() - started - _own.left_out_s) / size
     if error is None:
         return [
             ItemOutcome(None, value, attempt, spent, size)

@@ -108,6 +108,7 @@ def test_rows_and_images_are_the_same_and_models_stay_until_the_settings_differ(
     assert parsed(first) == alone
     assert parsed(second) == alone
     assert set(first.usage().loads.values()) == {1}
+    assert first.usage().load_seconds.keys() == first.usage().loads.keys()
     assert second.usage().loads == {}
     assert second.usage().hits["yolov8n-doclaynet"] == 1
 

@@ -1,6 +1,7 @@
 """Batch limits, what is taken out of a waiting line, and recovery from failures of a batch."""
 
 import gc
+import time
 import weakref
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from deepcompress_dagster.streaming.microbatch import (
     QueuedItem,
     Stage,
     StageQueue,
+    not_counted,
     run_batch,
 )
 
@@ -285,3 +287,17 @@ def test_a_sizer_follows_what_is_wanted_up_to_its_limit():
     assert [sizer.limit, sizer.limit, sizer.limit] == [3, 8, 1]
     sizer.halve(8)
     assert sizer.limit == 4
+
+
+def test_what_a_stage_does_before_its_work_is_left_out_of_the_seconds_of_its_items():
+    def work(items: list[int]) -> list[int]:
+        with not_counted():
+            time.sleep(0.2)
+        time.sleep(0.01)
+        return items
+
+    began = time.perf_counter()
+    first, second = run(Stage("s", work), [1, 2])
+    whole = time.perf_counter() - began
+    assert first.seconds == second.seconds
+    assert 0.01 <= 2 * first.seconds <= whole - 0.2

@@ -26,7 +26,6 @@ from deepcompress_dagster.hosts.ray.actor import ANSWER_S, ModelsFactory, Unknow
 from deepcompress_dagster.hosts.ray.cluster import ASK_S, Pool, connected
 from deepcompress_dagster.hosts.ray.messages import Finished, Job, Report, Welcome
 from deepcompress_dagster.hosts.ray.work import Work
-from deepcompress_dagster.hosts.warm.messages import Used
 from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.pipeline.parse import ParseEvent, RegionLookup
 from deepcompress_dagster.records import DocumentResult, DocumentTask
@@ -65,7 +64,7 @@ class RayHost:
         self._wait_s = wait_s
         self._connection = ExitStack()
         self._is_connected = False
-        self._used = Used()
+        self._used = HostUsage()
         self._place = "no Ray actor yet"
 
     def parse(
@@ -92,7 +91,7 @@ class RayHost:
 
     def usage(self) -> HostUsage:
         """What the actors did that no other run has counted."""
-        return HostUsage(self._place, self._used.loads, self._used.hits, self._used.stages)
+        return replace(self._used, place=self._place)
 
     def close(self) -> None:
         """Let go of the cluster; actors stay, with their models."""
@@ -132,7 +131,7 @@ class _Talk:
         self._is_closed = threading.Event()
         self._seen: dict[int, Welcome] = {}
         self._threads: list[threading.Thread] = []
-        self.used = Used()
+        self.used = HostUsage()
 
     @property
     def place(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deepcompress_dagster.hosts.warm.messages import Used
+from deepcompress_dagster.hosts.host import HostUsage
 from deepcompress_dagster.pipeline.parse import ParseEvent
 from deepcompress_dagster.records import DocumentTask, Region
 
@@ -53,4 +53,4 @@ class Report:
     """What is finished since the last report."""
 
     finished: tuple[Finished, ...]
-    used: Used
+    used: HostUsage

@@ -31,7 +31,6 @@ from deepcompress_dagster.hosts.warm.messages import (
     RegionsOf,
     Reply,
     Status,
-    Used,
     Verdict,
     Wish,
     receive_words,
@@ -84,7 +83,7 @@ class WarmHost:
         self._settings = settings
         self._wait_s = wait_s
         self._pid = 0
-        self._used_before = self._used = Used()
+        self._used_before = self._used = HostUsage()
 
     def parse(
         self,
@@ -117,7 +116,7 @@ class WarmHost:
         """What the warm process did since this run came that no other run has counted."""
         used = self._used_before.plus(self._used)
         where = f"the warm process {self._pid}" if self._pid else "the warm process"
-        return HostUsage(where, used.loads, used.hits, used.stages)
+        return replace(used, place=where)
 
     def close(self) -> None:
         """Nothing is left: a connection lives as long as the stream that it serves."""
@@ -127,7 +126,7 @@ class WarmHost:
     ) -> Iterator[ParseEvent]:
         """The rest of the work, with one warm process. Raises _Lost when that is gone."""
         connection, self._pid = _admitted(self._settings.data_dir, self._wait_s)
-        self._used_before, self._used = self._used_before.plus(self._used), Used()
+        self._used_before, self._used = self._used_before.plus(self._used), HostUsage()
         work.begin_again()
         talk = _Talk(connection, work, regions)
         try:
@@ -136,7 +135,7 @@ class WarmHost:
                 if isinstance(message, Happened):
                     if work.note(message.event):
                         yield message.event
-                elif isinstance(message, Used):
+                elif isinstance(message, HostUsage):
                     self._used = message
         finally:
             talk.close()
@@ -206,7 +205,7 @@ class _Talk:
             raise _Lost(str(error)) from error
         self._thread.start()
 
-    def messages(self) -> Iterator[Happened | Used]:
+    def messages(self) -> Iterator[Happened | HostUsage]:
         """What the warm process tells until it is through. Raises _Lost, and what ended it."""
         while True:
             message = self._messages.get()

@@ -5,16 +5,14 @@ come the records below, pickled. The warm process asks, the run answers, one que
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from multiprocessing.connection import Connection
 from typing import Any
 
 from deepcompress_dagster.pipeline.parse import ParseEvent
 from deepcompress_dagster.settings import Settings
-from deepcompress_dagster.streaming import StageMetrics, total
 
 MOST_HELLO_BYTES = 65536
 
@@ -128,24 +126,6 @@ class Happened:
     """Something is finished."""
 
     event: ParseEvent
-
-
-@dataclass(frozen=True)
-class Used:
-    """Loads and hits of models, and what stages did, since the run came."""
-
-    loads: Mapping[str, int] = field(default_factory=dict)
-    hits: Mapping[str, int] = field(default_factory=dict)
-    stages: tuple[StageMetrics, ...] = ()
-
-    def plus(self, later: "Used") -> "Used":
-        """Both together; what waits is what waits later."""
-        before = [replace(stage, queued=0) for stage in self.stages]
-        return Used(
-            dict(Counter(self.loads) + Counter(later.loads)),
-            dict(Counter(self.hits) + Counter(later.hits)),
-            tuple(total([*before, *later.stages]).values()),
-        )
 
 
 @dataclass(frozen=True)

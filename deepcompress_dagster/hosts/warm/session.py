@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from deepcompress_dagster.hosts.errors import HostError
-from deepcompress_dagster.hosts.host import counted
+from deepcompress_dagster.hosts.host import HostUsage, counted
 from deepcompress_dagster.hosts.warm.messages import (
     Answer,
     Begin,
@@ -21,7 +21,6 @@ from deepcompress_dagster.hosts.warm.messages import (
     Logged,
     NextTask,
     RegionsOf,
-    Used,
 )
 from deepcompress_dagster.models.cache import model_cache
 from deepcompress_dagster.pipeline.parse import ParseEvent
@@ -46,12 +45,11 @@ class Account:
         self._lock = threading.Lock()
         self._told = model_cache().stats()
 
-    def claim(self, parser: SharedParser) -> Used:
+    def claim(self, parser: SharedParser) -> HostUsage:
         """What was done since anybody last asked."""
         with self._lock:
             before, self._told = self._told, model_cache().stats()
-            usage = counted("", before, self._told)
-            return Used(usage.loads, usage.hits, parser.stages_since_asked())
+            return counted("", before, self._told, parser.stages_since_asked())
 
 
 class _HungUp(Exception):
@@ -78,7 +76,7 @@ class Session:
         self._log_lines: deque[Logged] = deque(maxlen=MOST_LOG_LINES)
         self._parser = parser
         self._account = account
-        self._used = Used()
+        self._used = HostUsage()
         self._used_at = time.monotonic()
         self._call: SharedCall | None = None
         self._is_gone = threading.Event()

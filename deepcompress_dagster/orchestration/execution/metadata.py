@@ -110,6 +110,9 @@ def document_metadata(
     if usage is not None:
         shown["parsed on"] = dg.MetadataValue.text(usage.place)
         shown["model loads"] = dg.MetadataValue.json(dict(usage.loads))
+        shown["model load seconds"] = dg.MetadataValue.json(
+            {name: round(seconds, 2) for name, seconds in usage.load_seconds.items()}
+        )
         shown["model hits"] = dg.MetadataValue.json(dict(usage.hits))
     if state.asset == "text":
         shown["preview"] = dg.MetadataValue.md(boxed(summary.markdown[:LONGEST_PREVIEW]))
