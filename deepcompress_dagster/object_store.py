@@ -7,6 +7,7 @@ take them: ``AWS_*``, ``GOOGLE_*``, ``AZURE_*``.
 Not here: what is read from a store (orchestration/inbox) and what is written to one (export/).
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -154,7 +155,7 @@ def _store(address: str) -> "ObjectStore":
     try:
         from obstore.store import from_url
 
-        options: dict[str, Any] = _aws_credentials() if scheme == "s3" else {}
+        options: dict[str, Any] = _aws_credentials(address) if scheme == "s3" else {}
     except ModuleNotFoundError as error:
         raise ObjectStoreError(
             f"{address}: {str(error.name).split('.')[0]} is not installed:"
@@ -175,21 +176,35 @@ def _store(address: str) -> "ObjectStore":
     )
 
 
-def _aws_credentials() -> dict[str, Any]:
-    """Those of profiles, single sign-on and the like, which obstore does not look for itself."""
+def _aws_credentials(address: str) -> dict[str, Any]:
+    """Those of variables, profiles, roles and single sign-on; obstore knows only some of them.
+
+    Raises ObjectStoreError where there are none, unless the environment says to do without.
+    """
     import boto3
+    from botocore.exceptions import BotoCoreError
     from obstore.auth.boto3 import Boto3CredentialProvider
 
-    session = boto3.Session()
-    if session.get_credentials() is None:
+    if os.environ.get(_UNSIGNED, "").lower() in ("1", "true"):
         return {}
-    return {"credential_provider": Boto3CredentialProvider(session)}
+    try:
+        session = boto3.Session()
+        if session.get_credentials() is not None:
+            return {"credential_provider": Boto3CredentialProvider(session)}
+    except BotoCoreError as error:
+        raise ObjectStoreError(f"{address}: the credentials cannot be had: {error}") from error
+    raise ObjectStoreError(
+        f"{address}: there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or"
+        f" AWS_PROFILE; {_UNSIGNED}=true for a bucket that is open to all"
+    )
 
 
+_UNSIGNED = "AWS_SKIP_SIGNATURE"
 _NO_BUCKET = "NoSuchBucket"
 
 _ADVICE = {
     _NO_BUCKET: "there is no such bucket; check its name and the endpoint",
+    "NoSuchKey": "it is not there any more",
     "InvalidAccessKeyId": "these credentials are not known there; check them",
     "SignatureDoesNotMatch": "the secret does not fit the key id; check the credentials",
     "ExpiredToken": "the credentials have expired; renew them",
@@ -198,7 +213,6 @@ _ADVICE = {
     "Unauthenticated": "credentials are missing or wrong; set those of the store",
     "MissingAccount": "set AZURE_STORAGE_ACCOUNT_NAME",
     "Connect": "the store cannot be reached; check the endpoint and the network",
-    "NotFound": "there is nothing at this place",
     "TokenRequest": "credentials are missing or wrong; set those of the store",
     "InstanceCredentials": "credentials are missing; set those of the store",
 }

@@ -5,6 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+ANYBODY = "anybody"
+"""Key and secret alike: the server lets everybody in."""
+
 
 @dataclass(frozen=True)
 class S3Server:
@@ -19,8 +22,8 @@ class S3Server:
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": "tester",
-            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_ACCESS_KEY_ID": ANYBODY,
+            "AWS_SECRET_ACCESS_KEY": ANYBODY,
             "AWS_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
@@ -48,8 +51,8 @@ def running_s3() -> Iterator[S3Server]:
             "s3",
             endpoint_url=endpoint,
             region_name="us-east-1",
-            aws_access_key_id="tester",
-            aws_secret_access_key="testing",
+            aws_access_key_id=ANYBODY,
+            aws_secret_access_key=ANYBODY,
         )
         yield S3Server(endpoint, client)
     finally:

@@ -134,9 +134,21 @@ def test_a_store_that_is_away_is_named_in_one_line_and_not_in_the_way_of_others(
     assert "\n" not in warning
     daemon.queue(requests)
     daemon.tick()
+    assert len(daemon.warnings) == 1
     assert said in (daemon.result.skip_reason.skip_message or "")
     (finding, *_) = doctor._folders(daemon.settings)
     assert said in (finding.advice or "")
+
+
+def test_credentials_that_are_not_there_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(inbox.InboxError, match=r"s3://any/in: there are no credentials; set AWS_"):
+        next(inbox.candidates("s3://any/in", settle_s=0))
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(inbox.InboxError, match=r"profile \(nobody\) could not be found"):
+        next(inbox.candidates("s3://any/in", settle_s=0))
 
 
 def test_the_extra_that_is_missing_is_named(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -265,9 +265,12 @@ class Tick:
             try:
                 stopped_at = self._look_into(inboxes[name], after, intake.registered)
             except InboxError as error:
-                self._warn(str(error))
+                if self._backoff.ready(name):
+                    self._backoff.failed(name)
+                    self._warn(str(error))
                 intake.troubles.append(str(error))
                 continue
+            self._backoff.succeeded(name)
             if stopped_at:
                 intake.after, intake.inbox = stopped_at, name
                 break
