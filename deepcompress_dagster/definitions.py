@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from deepcompress_dagster.orchestration.defs import exports
+from deepcompress_dagster.orchestration.defs import alerts, exports
 from deepcompress_dagster.orchestration.defs.assets import parse_documents_asset, source_pdfs
 from deepcompress_dagster.orchestration.defs.jobs import parse_documents_job
 from deepcompress_dagster.orchestration.defs.resources import GpuResource, WarehouseResource
@@ -63,10 +63,16 @@ def build_definitions(
         return dg.Definitions(
             assets=[source_pdfs(names), parse_documents_asset(chosen, names), *beside.assets],
             jobs=[job, *beside.jobs],
-            sensors=[new_pdfs(chosen, job, names), *beside.sensors],
+            sensors=[new_pdfs(chosen, job, names), *beside.sensors, *_alerts(chosen, names)],
             resources={keys[name]: resource for name, resource in resources.items()},
             executor=executor,
         )
+
+
+def _alerts(settings: Settings, names: Naming) -> list[dg.SensorDefinition]:
+    if not settings.failure_webhook:
+        return []
+    return [alerts.failure_sensor(alerts.webhook(settings.failure_webhook), names)]
 
 
 @contextmanager

@@ -96,6 +96,12 @@ def _place(text: str) -> str:
     return str(_absolute(Path(text)))
 
 
+def _web_address(text: str) -> str:
+    if text and not text.startswith(("https://", "http://")):
+        raise ValueError("a web address begins with https:// or http://")
+    return text
+
+
 Inbox: TypeAlias = Path | str
 """A folder, or the address of a prefix of an object store."""
 
@@ -525,6 +531,20 @@ class Settings(BaseSettings):
         ge=0,
         le=65535,
         description="Port of the metrics that `deepcompress up` serves to Prometheus; 0: none.",
+    )
+
+    # Alerts
+    freshness_hours: float = Field(
+        0.0,
+        ge=0.0,
+        le=8760,
+        description="The assets are shown as overdue when no document came for so long; 0: never.",
+        json_schema_extra=_about("h"),
+    )
+    failure_webhook: Annotated[str, AfterValidator(_web_address)] = Field(
+        "",
+        description='Address that is sent `{"text": ...}` for each failed run, as Slack,'
+        " Mattermost and Teams take it; empty: nobody is told.",
     )
 
     # Ingestion

@@ -66,6 +66,10 @@ class Naming:
     def exports_sensor(self) -> str:
         return self._name("exports_in_step")
 
+    @property
+    def failure_sensor(self) -> str:
+        return self._name("failed_runs")
+
     def _name(self, plain: str) -> str:
         return "__".join([*self.key_prefix, plain])
 

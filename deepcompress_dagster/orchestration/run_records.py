@@ -127,6 +127,13 @@ def _records(
     ]
 
 
+def is_ours(run: dg.DagsterRun, names: Naming) -> bool:
+    """Whether a run is of this pipeline: of its jobs, or of its assets by Dagster's own job."""
+    if run.job_name == ASSET_JOB_NAME:
+        return _is_of(run, names.asset_keys((*ASSETS, EXPORTS_ASSET)))
+    return run.job_name in (names.job, names.exports_job)
+
+
 def _is_of(run: dg.DagsterRun, keys: Sequence[dg.AssetKey]) -> bool:
     """Whether a run of Dagster's own job for assets is of some of these.
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -103,9 +104,17 @@ def asset_specs(settings: Settings, names: Naming = PLAIN) -> list[dg.AssetSpec]
             code_version=versions[asset],
             description=metadata.description(asset),
             metadata=metadata.asset_metadata(asset, parse_documents_asset),
+            freshness_policy=_freshness(settings),
         )
         for asset in ASSETS
     ]
+
+
+def _freshness(settings: Settings) -> dg.FreshnessPolicy | None:
+    if not settings.freshness_hours:
+        return None
+    window = timedelta(hours=settings.freshness_hours)
+    return dg.FreshnessPolicy.time_window(fail_window=window)
 
 
 def parse_documents_asset(settings: Settings, names: Naming = PLAIN) -> dg.AssetsDefinition:
