@@ -58,7 +58,7 @@ DESCRIBED = (
         stages=(ORIENTATION, LAYOUT),
         upstream=("pages",),
         models=("orientation", "layout"),
-        revision=10,
+        revision=11,
     ),
     Asset(
         "text",

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise, starmap
 
 import numpy as np
 
@@ -64,14 +65,17 @@ class RuledGrid:
         return union(self.cells)
 
     @property
+    def n_rows(self) -> int:
+        return len({round(cell.y0) for cell in self.cells})
+
+    @property
     def is_table(self) -> bool:
         """Whether the grid is a table even if no model saw one."""
-        rows = {round(cell.y0) for cell in self.cells}
         columns = {round(cell.x0) for cell in self.cells}
         enough = max(MIN_FILLED, FILLED_SHARE * len(self.cells))
         return (
-            min(len(rows), len(columns)) >= MIN_SIDE
-            and len(self.cells) >= REGULAR * len(rows) * len(columns)
+            min(self.n_rows, len(columns)) >= MIN_SIDE
+            and len(self.cells) >= REGULAR * self.n_rows * len(columns)
             and self.n_filled >= enough
         )
 
@@ -136,10 +140,9 @@ def whole_tables(
             own |= group[1]
         groups.append((pieces, own))
     tables = [
-        WholeTable(
-            _grown([boxes[i] for i in pieces], [grids[i] for i in own]), tuple(sorted(pieces))
-        )
+        WholeTable(box, tuple(sorted(pieces)))
         for pieces, own in groups
+        for box in _tables_of([boxes[i] for i in pieces], [grids[i] for i in own])
     ]
     seen = [*taken, *(table.bbox for table in tables)]
     return tables + [
@@ -147,6 +150,24 @@ def whole_tables(
         for grid in grids
         if grid.is_table and not any(grid.bbox.coverage(box) > OVERLAP for box in seen)
     ]
+
+
+def _tables_of(boxes: Sequence[BBox], grids: Sequence[RuledGrid]) -> list[BBox]:
+    """The tables of ``boxes`` and the ``grids`` that these overlap: one, unless grids are apart."""
+    ordered = sorted(grids, key=lambda grid: grid.bbox.x0)
+    if len(ordered) < 2 or not all(starmap(_are_apart, pairwise(ordered))):
+        return [_grown(boxes, grids)]
+    return [grid.bbox for grid in ordered]
+
+
+def _are_apart(left: RuledGrid, right: RuledGrid) -> bool:
+    """Whether two grids side by side are two tables: they have rows of their own."""
+    return (
+        left.is_table
+        and right.is_table
+        and right.bbox.x0 - left.bbox.x1 > LOOSE
+        and left.n_rows != right.n_rows
+    )
 
 
 def _grown(boxes: Sequence[BBox], grids: Sequence[RuledGrid]) -> BBox:

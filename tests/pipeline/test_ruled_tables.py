@@ -103,3 +103,18 @@ def test_a_grid_in_a_cell_of_another_is_not_read_twice():
     outer, nested = grid(), grid(inner, [line("b", c.x0 + 1, c.y0 - 4) for c in inner])
     assert grids_of(WHOLE, [nested, outer]) == [outer]
     assert ruled_parts([(7, WHOLE)], [nested, outer]) == [(7, WHOLE)]
+
+
+def test_two_grids_side_by_side_with_rows_of_their_own_are_two_tables():
+    beside = [cell.shifted(312, 0) for cell in CELLS[:9]]
+    lines = [*LINES, *(line("b", cell.x0 + 5, cell.y0 + 5) for cell in beside)]
+    grids = with_words([CELLS, beside], lines)
+    box = BBox(0, 0, 612, 80)
+    assert [table.bbox for table in whole_tables([box], [], grids)] == [
+        WHOLE,
+        BBox(312, 0, 612, 60),
+    ]
+    level = [cell.shifted(312, 0) for cell in CELLS]
+    lines = [*LINES, *(line("b", cell.x0 + 5, cell.y0 + 5) for cell in level)]
+    (whole,) = whole_tables([box], [], with_words([CELLS, level], lines))
+    assert whole.bbox == BBox(0, 0, 612, 80)
