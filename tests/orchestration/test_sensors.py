@@ -58,10 +58,6 @@ class Daemon:
         result = tick.result(self.cursor)
         self.result = result
         self.cursor = Cursor.parse(result.cursor)
-        for request in result.dynamic_partitions_requests or ():
-            self.bench.instance.add_dynamic_partitions("documents", list(request.partition_keys))
-        for event in result.asset_events:
-            self.bench.instance.report_runless_asset_event(event)
         requests = [r for r in result.run_requests or () if r.run_key not in self.run_keys]
         self.run_keys |= {r.run_key or "" for r in requests}
         return requests
@@ -213,7 +209,8 @@ def test_a_tick_that_died_after_registering_is_made_good(daemon: Daemon) -> None
     daemon.bench.warehouse.register([path])
     assert documents_of(daemon.tick()) == [["a"]]
     assert len(daemon.bench.instance.get_dynamic_partitions("documents")) == 1
-    assert daemon.result.asset_events
+    reported = daemon.bench.instance.get_materialized_partitions(dg.AssetKey("source_pdfs"))
+    assert reported == set(daemon.bench.instance.get_dynamic_partitions("documents"))
 
 
 @pytest.mark.parametrize(("kind", "tries"), [("encrypted", 1), ("unreadable", 3)])
@@ -429,7 +426,7 @@ def test_the_sensor_runs_from_the_start_and_asks_through_dagster(
     ) as context:
         data = sensor.evaluate_tick(context)
     assert len(data.run_requests or ()) == 1
-    assert data.dynamic_partitions_requests
+    assert bench.instance.get_dynamic_partitions("documents")
 
 
 def cancel(daemon: Daemon, requests: list[dg.RunRequest]) -> None:
@@ -527,7 +524,7 @@ def test_a_second_pipeline_on_the_data_folder_is_told_whose_it_is_and_asks_for_n
     assert len(tick(first, "a").run_requests) == 1
     refused = tick(second, "b")
     assert not refused.run_requests
-    assert not refused.dynamic_partitions_requests
+    assert len(bench.instance.get_dynamic_partitions("b__documents")) == 0
     assert f"process {os.getpid()} looks after {settings.data_dir} already" in refused.skip_message
     assert len(tick(first, "a").run_requests or ()) <= 1
 
