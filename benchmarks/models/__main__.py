@@ -19,7 +19,7 @@ from benchmarks.models.corpus import LABELS, Corpus
 from benchmarks.models.figures import compare_figures
 from benchmarks.models.layout import compare_layout, compare_layout_sizes
 from benchmarks.models.orientation import compare_orientation
-from benchmarks.models.readers import compare_readers
+from benchmarks.models.readers import compare_products, compare_readers
 from benchmarks.models.tables import compare_tables
 from benchmarks.models.text import compare_text
 from benchmarks.models.text_layer import compare_text_layer
@@ -32,6 +32,7 @@ COMPARISONS: Mapping[str, Callable[[Corpus], str]] = {
     "text-layer": compare_text_layer,
     "text": compare_text,
     "readers": compare_readers,
+    "products": compare_products,
     "figures": compare_figures,
 }
 

@@ -1,4 +1,4 @@
-"""The tiny reader, the small one, and both."""
+"""The tiny reader, the small one, and both; with products of floats and of eight-bit numbers."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,8 @@ from benchmarks.models.corpus import Corpus, Record
 from benchmarks.models.measure import Clock, mean, predictor, share, with_constant
 from benchmarks.models.text import plain_scans
 from benchmarks.quality import markdown_table
+from deepcompress_dagster.models import device, onnx_graph
+from deepcompress_dagster.models.cache import model_cache
 from deepcompress_dagster.models.catalog import (
     Task,
 )
@@ -33,6 +35,24 @@ def compare_readers(corpus: Corpus) -> str:
         for family, pages in families.items()
         for line in _reader_lines(corpus, pages)
     ]
+    return markdown_table(header, lines)
+
+
+def compare_products(corpus: Corpus) -> str:
+    """Each effort with products of floats and, where the processor has them, of eight-bit numbers.
+
+    Raises ValueError on a processor that has none.
+    """
+    if not device.multiplies_eight_bits():
+        raise ValueError("this processor has no products of eight-bit numbers to compare")
+    pages = [(corpus.page(record, 1).pixels, truth) for record, truth in plain_scans(corpus)]
+    header = ["effort", "products", "pages", "read twice", "tok_f1", "cer", "CPU-s/page"]
+    lines = []
+    for effort in OcrEffort:
+        for name, eight_bits in (("float", False), ("eight-bit", True)):
+            model_cache().unload()
+            with with_constant(onnx_graph, "multiplies_eight_bits", lambda own=eight_bits: own):
+                lines.append([effort, name, len(pages), *_read_scores(corpus, pages, effort)])
     return markdown_table(header, lines)
 
 
