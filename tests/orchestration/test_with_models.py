@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from deepcompress_dagster.orchestration.execution.registration import register_d
 from deepcompress_dagster.settings import load_settings
 from deepcompress_dagster.warehouse import Warehouse
 from tests.orchestration.bench import Bench, inbox_of
+from tests.other_documents import epub, tiff
 
 pytestmark = pytest.mark.models
 
@@ -166,3 +168,25 @@ def test_a_scan_is_processed_without_torch_and_transformers(tmp_path: Path) -> N
         tables = reader.sql("select model from tables").fetchall()
     assert "the river bends to the south" in text
     assert len(tables) == 1
+
+
+def test_scans_of_several_pages_and_e_books_become_rows_like_pdfs(tmp_path: Path) -> None:
+    inbox, settings = tmp_path / "inbox", load_settings(data_dir=tmp_path / "data", device="cpu")
+    inbox.mkdir()
+    lines = "\n".join(textwrap.wrap(PARAGRAPH, 48))
+    tiff(inbox / "scan.tiff", f"{lines}\n(one)", f"{lines}\n(two)")
+    epub(inbox / "book.epub", f"<h1>The old mill</h1><p>{PARAGRAPH}</p>")
+    warehouse, definitions = Warehouse(settings.data_dir), build_definitions(settings)
+    with dg.DagsterInstance.ephemeral() as instance:
+        found = register_documents(instance, warehouse, sorted(inbox.iterdir()))
+        bench = Bench(instance, warehouse, definitions, inbox)
+        assert bench.run([item.document_id or "" for item in found]).success
+    sql = """SELECT file_name, page_number, content, source FROM text
+        JOIN documents USING (document_id) ORDER BY file_name, page_number, reading_order"""
+    rows = [tuple(row.values()) for row in warehouse.query(sql).to_pylist()]
+    assert rows == [
+        ("book.epub", 1, "The old mill", "text_layer"),
+        ("book.epub", 1, PARAGRAPH.strip(), "text_layer"),
+        ("scan.tiff", 1, f"{PARAGRAPH}(one)", "ocr"),
+        ("scan.tiff", 2, f"{PARAGRAPH}(two)", "ocr"),
+    ]
