@@ -1,10 +1,13 @@
 """Where parsing runs, measured: what a host costs, and what a warm one saves.
 
     python -m benchmarks.hosts overhead PDF [PDF ...] [--rounds 3]
-    python -m benchmarks.hosts sensor PDF [PDF ...] [--hosts process,warm]
+    python -m benchmarks.hosts overlap LONG_PDF SHORT_PDF
+    python -m benchmarks.hosts sensor [PDF ...] [--hosts process,warm]
 
 ``overhead`` parses the same files in the run's own process and in a warm one, models loaded, rows
 into a real warehouse, by turns; it prints CPU seconds of all processes that have a part in it.
+``overlap`` has the warm process parse the short file alone, then while the long one is under way:
+what one run costs the other, and what a batch holds.
 ``sensor`` drops the files one after the other into the inbox of a real ``deepcompress up`` and
 waits for each one's rows. CPU of a process that ends between two looks is missed up to the look
 before it: ``LOOK_S``.
@@ -31,6 +34,7 @@ import pymupdf
 
 from benchmarks.quality import markdown_table
 from benchmarks.walk import Place, wait_for
+from deepcompress_dagster.asset_graph import ASSETS, LAYOUT
 from deepcompress_dagster.hosts.host import ParseHost
 from deepcompress_dagster.hosts.process import ProcessHost
 from deepcompress_dagster.hosts.warm.client import WarmHost, status
@@ -123,6 +127,48 @@ def overhead(pdfs: Sequence[Path], rounds: int) -> str:
     return markdown_table(
         ["host", "pages", "CPU-s a page", "wall, s", "CPU against process"], lines
     )
+
+
+# What runs at once cost each other
+
+
+def overlap(long: Path, short: Path) -> str:
+    """Seconds of the short file alone and beside the long one, on a CPU and in batches of four."""
+    lines = []
+    for batch in (0, 4):
+        with tempfile.TemporaryDirectory() as work:
+            settings = load_settings(data_dir=Path(work), device="cpu", layout_batch_size=batch)
+            with warm_process(settings):
+                lines += [[batch or 1, *line] for line in _overlapped(long, short, settings)]
+    header = ["layout batch", "what", "pages", "wall, s", "pages in a batch"]
+    return markdown_table(header, lines)
+
+
+def _overlapped(long: Path, short: Path, settings: Settings) -> Iterator[list[object]]:
+    done: dict[str, list[object]] = {}
+
+    def parse(what: str, pdf: Path) -> None:
+        host, began = WarmHost(settings), time.monotonic()
+        task = DocumentTask(what, pdf, settings.data_dir / "images" / what)
+        with closing(host.parse([task], ASSETS)) as events:
+            pages = sum(isinstance(event, PageResult) for event in events)
+        seconds = time.monotonic() - began
+        layout = next(stage for stage in host.usage().stages if stage.name == LAYOUT)
+        done[what] = [what, pages, f"{seconds:.1f}", f"{layout.mean_fill:.2f}"]
+
+    parse("to load models", short)
+    parse("short alone", short)
+    parse("long alone", long)
+    beside = threading.Thread(target=parse, args=("long beside short ones", long))
+    beside.start()
+    wait_for(lambda: (found := status(settings.data_dir)) is not None and found.runs == 1)
+    parse("short beside long", short)
+    still = beside.is_alive()
+    beside.join()
+    yield from (done[what] for what in ("short alone", "short beside long", "long alone"))
+    yield done["long beside short ones"]
+    if not still:
+        yield ["the long one was through before the short one", "", "", ""]
 
 
 # What a warm one saves
@@ -233,11 +279,15 @@ def _newest_run(place: Place) -> tuple[dg.RunRecord, int]:
 
 
 def one_page(folder: Path, number: int) -> Path:
-    """A born-digital page of its own."""
+    """A born-digital page of its own, with a table that the models are asked about."""
     document = pymupdf.open()
     page = document.new_page()
     page.insert_text((72, 72), f"Note {number}", fontsize=18)
-    page.insert_textbox((72, 100, 520, 700), "It rained on the orchard all day. " * 60)
+    page.insert_textbox((72, 100, 520, 300), "It rained on the orchard all day. " * 20)
+    for row in range(8):
+        for column, text in enumerate((f"Tree {row}", f"{row * number} kg", "picked")):
+            page.insert_text((90 + 130 * column, 330 + 22 * row), text)
+        page.draw_line((80, 336 + 22 * row), (470, 336 + 22 * row))
     path = folder / f"note-{number}.pdf"
     document.save(path)
     return path
@@ -246,13 +296,16 @@ def one_page(folder: Path, number: int) -> Path:
 def main() -> None:
     """Measure what is asked for and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["overhead", "sensor"])
+    parser.add_argument("what", choices=["overhead", "overlap", "sensor"])
     parser.add_argument("pdfs", nargs="*", type=Path, help="sensor: none means two pages of notes")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--hosts", default="process,warm")
     options = parser.parse_args()
     if options.what == "overhead":
         print(overhead(options.pdfs, options.rounds))
+        return
+    if options.what == "overlap":
+        print(overlap(*options.pdfs))
         return
     with tempfile.TemporaryDirectory() as folder:
         pdfs = options.pdfs or [one_page(Path(folder), number) for number in (1, 2)]

@@ -49,6 +49,11 @@ class OpenedDocument:
     pages: int
 
 
+FEWEST_UNDER_WAY = 32
+"""Documents and pages of one call that may be under way or wait to be taken, where not twice as
+many pages are in flight: few enough that a caller who is slow holds little memory."""
+
+
 Item: TypeAlias = OpenedDocument | PageJob
 """What goes into a stream; documents and pages come out as themselves and as PageResults."""
 
@@ -83,6 +88,11 @@ class ParseContext:
     def pages_in_flight(self) -> int:
         """Pages of usual size that a stream takes in at once."""
         return self._batching.pages_in_flight
+
+    @property
+    def most_under_way(self) -> int:
+        """Documents and pages of one of several calls that may be under way or wait to be taken."""
+        return max(FEWEST_UNDER_WAY, 2 * self.pages_in_flight)
 
     def close(self) -> None:
         """End the worker processes and give back their memory."""

@@ -38,10 +38,6 @@ from deepcompress_dagster.streaming import (
 
 logger = logging.getLogger(__name__)
 
-UNDER_WAY = 32
-"""Documents and pages of one call that are under way or wait to be taken. More than an accelerator
-has in flight (24 pages), and few enough that a caller who is slow holds little memory."""
-
 Result: TypeAlias = OpenedDocument | PageResult
 
 
@@ -68,7 +64,9 @@ class SharedCall:
         self._is_through = False
         self._lock = threading.Lock()
         self._parser = parser
-        self._source: Source[tuple[SharedCall, Item]] = parser.turns.open(UNDER_WAY)
+        self._source: Source[tuple[SharedCall, Item]] = parser.turns.open(
+            parser.context.most_under_way
+        )
         self._results: queue.SimpleQueue[Result | _AllOffered | _Failed] = queue.SimpleQueue()
         self._pages_left = 0
         threading.Thread(target=self._offer_all, name="shared-parse-feeder", daemon=True).start()

@@ -13,17 +13,22 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psutil
 import pytest
 
 import deepcompress_dagster
+from deepcompress_dagster.definitions import build_definitions
 from deepcompress_dagster.hosts.errors import HostError
 from deepcompress_dagster.hosts.process import ProcessHost
 from deepcompress_dagster.hosts.warm import client, place
 from deepcompress_dagster.hosts.warm.client import WarmHost
+from deepcompress_dagster.orchestration.execution.registration import register_documents
 from deepcompress_dagster.records import DocumentOpened, DocumentResult, DocumentTask, PageResult
-from deepcompress_dagster.settings import Settings, load_settings
+from deepcompress_dagster.settings import ParseOn, Settings, load_settings
+from deepcompress_dagster.warehouse import Warehouse
 from tests.builders import numbered_pdf
+from tests.orchestration.bench import Bench
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 REAL = "deepcompress_dagster.hosts.warm"
@@ -150,6 +155,38 @@ def test_a_killed_process_costs_no_page_and_doubles_none(settings: Settings, sta
     assert not any(worker.is_running() for worker in workers)
     buffers = Path("/dev/shm").glob(f"deepcompress-{first.pid}-*")
     assert not list(buffers), "the next process removes what a dead one left"
+
+
+def test_a_run_of_dagster_outlives_the_process_that_parses_for_it(
+    settings: Settings, start: Start
+) -> None:
+    first = start(STAND_IN, "0.05")
+    chosen = settings.model_copy(update={"parse_on": ParseOn.WARM})
+    warehouse = Warehouse(settings.data_dir)
+
+    def kill_and_replace() -> None:
+        wait_for(lambda: (found := client.status(settings.data_dir)) and found.pages >= 5)
+        first.kill()
+        first.wait()
+        start(STAND_IN, "0")
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        path = long_document(settings).path
+        (found,) = register_documents(instance, warehouse, [path])
+        assert found.document_id
+        killer = threading.Thread(target=kill_and_replace)
+        killer.start()
+        wanted = ["pages", "layouts"]
+        bench = Bench(instance, warehouse, build_definitions(chosen), path.parent)
+        assert bench.run([found.document_id], *wanted).success
+        killer.join()
+        event = instance.get_latest_materialization_event(dg.AssetKey("layouts"))
+    assert event
+    assert event.asset_materialization
+    assert "warm process" in str(event.asset_materialization.metadata["parsed on"].value)
+    rows = warehouse.query("SELECT page_number FROM pages ORDER BY 1").to_pylist()
+    assert [row["page_number"] for row in rows] == list(range(1, 41))
+    assert warehouse.documents()[0].attempts == 1
 
 
 RUN = """

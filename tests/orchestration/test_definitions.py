@@ -15,7 +15,7 @@ from deepcompress_dagster.orchestration import run_records
 from deepcompress_dagster.orchestration.naming import PLAIN
 from deepcompress_dagster.orchestration.server import TEMPLATE
 from deepcompress_dagster.pipeline import stages
-from deepcompress_dagster.settings import Settings
+from deepcompress_dagster.settings import ParseOn, Settings
 from tests.orchestration.bench import Bench
 
 ROOT = TEMPLATE.parents[2]
@@ -103,6 +103,9 @@ def test_any_subset_runs_in_the_pool_of_the_accelerator(settings: Settings) -> N
     definition = graph.get(dg.AssetKey("text")).assets_def
     assert definition.can_subset
     assert definition.op.pool == "gpu"
+    shared = build_definitions(settings.model_copy(update={"parse_on": ParseOn.WARM}))
+    definition = shared.resolve_assets_def(dg.AssetKey("text"))
+    assert definition.op.pool is None, "runs that share models do not wait for each other"
     assert definition.backfill_policy
     assert definition.backfill_policy.max_partitions_per_run == settings.documents_per_run
     assert len(list(definition.check_keys)) >= 4
