@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dagster_postgres.utils import pg_url_from_config
+from sqlalchemy import create_engine
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
@@ -33,6 +35,15 @@ def test_the_instance_for_containers_differs_from_the_installed_one_in_its_stora
 
     assert set(deployed.pop("storage")) == {"postgres"}
     assert deployed == ours
+
+
+def test_the_storage_for_containers_names_a_driver_that_its_package_brings():
+    storage = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())["storage"]["postgres"]
+    storage["postgres_db"]["password"] = str(DEPLOY)
+
+    engine = create_engine(pg_url_from_config(storage))
+
+    assert engine.driver == "psycopg2"
 
 
 def test_every_service_of_the_compose_file_names_what_exists():
