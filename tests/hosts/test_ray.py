@@ -1,10 +1,12 @@
 """Runs and a real Ray cluster: same rows, models that stay, and what each leaves when it dies."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -54,6 +56,7 @@ def settings(tmp_path: Path, head: Any) -> Settings:
         data_dir=tmp_path / "data",
         device="cpu",
         render_workers=1,
+        layout_effort="best",
         ray_address=head.address,
         ray_actors=2,
         ray_cpus_per_actor=0.25,
@@ -174,8 +177,9 @@ def test_rows_and_images_are_the_same_and_models_stay(settings: Settings) -> Non
     assert first.usage().loads["yolov8n-doclaynet"] >= 1
     assert second.usage().place.startswith("2 Ray actors (")
     assert len(actors()) == 2
-    left = [p for p in Path("/tmp").glob("deepcompress-actors-*/*/*") if p.is_dir()]
-    assert not [p for p in left if p.name != "pixels" and any(p.rglob("*.pdf"))]
+    for pid in re.findall(r"\d+", second.usage().place.split("process ", 1)[1]):
+        folders = Path(tempfile.gettempdir()).glob(f"deepcompress-actors-*/deepcompress-{pid}-*")
+        assert not [path for folder in folders for path in folder.rglob("*.pdf")]
 
 
 RUN = """
@@ -186,7 +190,7 @@ from deepcompress_dagster.records import DocumentTask
 from deepcompress_dagster.settings import load_settings
 from tests.hosts import ray_models
 
-settings = load_settings(device="cpu", render_workers=1)
+settings = load_settings(device="cpu", render_workers=1, layout_effort="best")
 task = DocumentTask("long", Path(sys.argv[1]), settings.data_dir / "images" / "long")
 for event in RayHost(settings, ray_models.slow).parse([task], ["pages", "layouts"]):
     print(type(event).__name__, flush=True)

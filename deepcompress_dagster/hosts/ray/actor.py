@@ -100,6 +100,8 @@ class ParseActor:
         if current is None:
             raise UnknownSession(session)
         finished = current.turn(jobs, most)
+        if session not in self._sessions:
+            raise UnknownSession(session)  # nobody hears this: what was done is another run's
         return Report(finished, self._account.claim(self._current_parser()))
 
     def close(self, session: str) -> None:
