@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import sqrt
 
+from deepcompress_dagster.pipeline.confidence import calibrated
 from deepcompress_dagster.pipeline.lines import PageLine
 from deepcompress_dagster.pipeline.soundness import Faults, faults_of, soundness
 from deepcompress_dagster.pipeline.tables import RULED, Grid
@@ -74,6 +75,16 @@ def best_grid(
 def is_read(lines: Sequence[PageLine]) -> bool:
     """Whether the lines were read by OCR: they may slant, and words have no box of their own."""
     return any(line.source is TextSource.OCR for line in lines)
+
+
+def read_share(lines: Sequence[PageLine], model: str) -> float:
+    """Share of the characters of lines that stand in lines which ``model`` likely read right.
+
+    A grid is no surer than its words: 1 for a text layer.
+    """
+    letters = sum(len(line.text) for line in lines)
+    right = sum(len(line.text) * calibrated(line.confidence, model) for line in lines)
+    return right / letters if letters else 1.0
 
 
 def _best(grids: Sequence[Grid], faults: Sequence[Faults], read: bool) -> int:

@@ -18,7 +18,7 @@ from deepcompress_dagster.pipeline.row_splitting import split_rows
 from deepcompress_dagster.pipeline.ruled_tables import RuledGrid, grids_of
 from deepcompress_dagster.pipeline.soundness import faults_of
 from deepcompress_dagster.pipeline.stage_calls import RULED_TABLES, TABLES, TEXT, RuledTablesJob
-from deepcompress_dagster.pipeline.table_choice import best_grid, is_read
+from deepcompress_dagster.pipeline.table_choice import best_grid, is_read, read_share
 from deepcompress_dagster.pipeline.tables import Grid
 from deepcompress_dagster.pipeline.text_grid import text_grid
 from deepcompress_dagster.pipeline.text_layer import BLANK_SHARE
@@ -74,7 +74,9 @@ def _chosen(readings: Sequence[Grid | None], block: Block, *, certain: bool) -> 
     grid = best_grid(seen, block.lines, certain=certain)
     if grid is not None and tables.is_collapsed(grid, block.lines):
         grid = tables.row_by_row(block.lines)
-    return grid if grid is not None and grid.n_rows and grid.n_columns else None
+    if grid is None or not grid.n_rows or not grid.n_columns:
+        return None
+    return replace(grid, confidence=grid.confidence * read_share(block.lines, block.model))
 
 
 def _ruled_grids(page: PageContext, wanted: Sequence[Block]) -> Flow[list[list[Grid]]]:

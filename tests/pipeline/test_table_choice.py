@@ -2,9 +2,10 @@ from dataclasses import replace
 
 from deepcompress_dagster.pipeline.lines import PageLine
 from deepcompress_dagster.pipeline.soundness import faults_of
-from deepcompress_dagster.pipeline.table_choice import best_grid
+from deepcompress_dagster.pipeline.table_choice import best_grid, read_share
 from deepcompress_dagster.pipeline.tables import RULED, Grid
 from deepcompress_dagster.pipeline.text_grid import WORDS, text_grid
+from deepcompress_dagster.records import TextSource
 from tests.pipeline.drawn_tables import table_lines, typed
 from tests.pipeline.test_row_splitting import grid_of
 
@@ -109,3 +110,11 @@ def test_a_sound_reading_that_says_otherwise_makes_unsure():
 
 def test_without_text_the_first_reading_stays_as_it_is():
     assert best_grid([RIGHT], []) == RIGHT
+
+
+def test_a_grid_is_no_surer_than_the_words_that_were_read():
+    doubtful = [replace(line, source=TextSource.OCR, confidence=0.93) for line in LINES]
+    assert read_share(LINES, "text_layer") == 1.0
+    assert read_share(doubtful, "ppocrv6") < 0.5 < read_share(doubtful[:0], "ppocrv6")
+    mixed = [*doubtful[:13], *(replace(line, confidence=1.0) for line in doubtful[13:])]
+    assert 0.5 < read_share(mixed, "ppocrv6") < 0.99
