@@ -49,7 +49,7 @@ DESCRIBED = (
         "One row per page: its size, rotation and resolution, and whether it carries text,"
         " and what lies over it: form fields, annotations, links.",
         stages=(OPEN, RENDER),
-        revision=4,
+        revision=5,
     ),
     Asset(
         "layouts",
@@ -67,7 +67,7 @@ DESCRIBED = (
         stages=(TEXT, DOCUMENT_PASS),
         upstream=("layouts",),
         models=("orientation", "text"),
-        revision=12,
+        revision=13,
     ),
     Asset(
         "tables",
@@ -84,7 +84,7 @@ DESCRIBED = (
         stages=(FIGURES,),
         upstream=("layouts",),
         models=("orientation", "text", "figure"),
-        revision=10,
+        revision=11,
     ),
 )
 """Upstream first."""

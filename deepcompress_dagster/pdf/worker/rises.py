@@ -13,9 +13,16 @@ from deepcompress_dagster.records import BBox, Word, union
 SMALLER = 0.85
 """Font size of a superscript over its neighbour's, at most: typesetters use .58 to .76."""
 
+FAR = 0.25
+"""Font sizes off the baseline from which digits are a superscript whatever their size: some
+programs raise them and make them no smaller, and nothing else stands so high in a line."""
+
 RAISED = (0.15, 0.9)
 LOWERED = (-0.6, -0.06)
 """Shift of the baseline over the neighbour's font size: .33 to .45 is usual up, .1 to .25 down."""
+
+ROUNDING = 0.05
+"""Points by which equal font sizes differ."""
 
 LONGEST = 8
 """Characters of a superscript; longer pieces that are off the baseline are lines of their own."""
@@ -28,6 +35,9 @@ TOUCHES = 0.25
 
 CELL = 8.0
 """Points: the mesh by which neighbours are looked up."""
+
+_SIGNS = frozenset("+-\u2212")
+"""Signs that stand alone as the charge of an ion."""
 
 _ORDINALS = frozenset({"st", "nd", "rd", "th", "er", "re", "de", "ème", "eme", "ère", "os"})
 """Raised endings of ordinal numbers: part of the word ("1st"), no mark on it."""
@@ -45,7 +55,8 @@ class Span(NamedTuple):
 def rises_of(spans: Sequence[Span], axis: int) -> list[int]:
     """For each span of a line 1 for a superscript, -1 for a subscript, else 0."""
     sizes = [span.size for span in spans]
-    if min(sizes) > SMALLER * max(sizes):
+    ups = [span.up for span in spans]
+    if min(sizes) > SMALLER * max(sizes) and max(ups) - min(ups) < FAR * min(sizes):
         return [0] * len(spans)
     rises: list[int] = []
     for i, span in enumerate(spans):
@@ -71,11 +82,13 @@ def _touch(span: Span, other: Span, axis: int, distance: int) -> bool:
 
 def _rise(span: Span, base: Span) -> int:
     text = span.text.strip()
-    if not text or len(text) > LONGEST or span.size > SMALLER * base.size:
-        return 0
-    if not any(character.isalnum() for character in text):
+    if not text or len(text) > LONGEST or span.size > base.size + ROUNDING:
         return 0
     shift = (span.up - base.up) / base.size
+    if span.size > SMALLER * base.size and (abs(shift) < FAR or not text.isdigit()):
+        return 0
+    if not any(map(str.isalnum, text)) and (text not in _SIGNS or shift < 0):
+        return 0
     if RAISED[0] <= shift <= RAISED[1]:
         ending = text.lower() in _ORDINALS and base.text[-1:].isdigit()
         return 0 if ending else 1
@@ -154,10 +167,10 @@ def with_whole_formulas(words: Sequence[Word]) -> list[Word]:
 
 
 def _goes_on(before: Word, word: Word) -> bool:
-    """Whether a superscript or subscript stands right behind another of another line."""
+    """Whether a superscript or subscript stands right behind its word, or another, of a line."""
     gap = word.bbox.x0 - before.bbox.x1
     return (
-        bool(before.rise)
+        (bool(before.rise) or _is_mark_of(word, before))
         and (before.block, before.line) != (word.block, word.line)
         and abs(gap) <= 2 * TOUCHES * word.font_size
         and abs(word.bbox.center[1] - before.bbox.center[1]) <= 2 * word.font_size

@@ -33,6 +33,9 @@ from deepcompress_dagster.pdf.worker.symbol_fonts import in_unicode, symbol_tabl
 from deepcompress_dagster.records import WORDS_LEFT_OUT, BBox, Word, union
 from deepcompress_dagster.unicode_text import REPLACEMENT, is_rtl, normalised
 
+UNEVEN = 0.2
+"""Font sizes by which a span is higher than its font where letters of it are raised."""
+
 MAX_WORDS = 50_000
 """Words of one page that are kept. A dense newspaper page has 8,000."""
 
@@ -134,6 +137,8 @@ def page_words(display_list: Any) -> PageWords:
     if _is_right_to_left(blocks):
         text_page, blocks = _by_glyph(display_list, text_page, blocks)
     rows = text_page.extractWORDS()
+    if any(_is_uneven(span) for span in _spans(blocks)):
+        blocks = [_evened(block) for block in text_page.extractRAWDICT()["blocks"]]
     lines, hidden_share = _lines(blocks)
     note = None
     if len(rows) > MAX_WORDS:
@@ -156,9 +161,44 @@ def _is_right_to_left(blocks: Iterable[Any]) -> bool:
 
 
 def _texts(blocks: Iterable[Any]) -> Iterator[str]:
+    return (span["text"] for span in _spans(blocks))
+
+
+def _spans(blocks: Iterable[Any]) -> Iterator[Any]:
     for block in blocks:
         for line in block.get("lines", ()):
-            yield from (span["text"] for span in line["spans"])
+            yield from line["spans"]
+
+
+def _is_uneven(span: Mapping[str, Any]) -> bool:
+    """Whether the letters of a span stand on several baselines: it is higher than its font."""
+    x0, y0, x1, y1 = span["bbox"]
+    height = (span["ascender"] - span["descender"]) * span["size"]
+    # A short span is wider across its line than along it.
+    return bool(min(x1 - x0, y1 - y0) > height + UNEVEN * span["size"])
+
+
+def _evened(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A block of ``extractRAWDICT`` with spans as ``extractDICT`` has them, cut by baseline."""
+    lines = [
+        {**line, "spans": [piece for span in line["spans"] for piece in _by_baseline(span)]}
+        for line in block.get("lines", ())
+    ]
+    return {**block, "lines": lines}
+
+
+def _by_baseline(span: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def height(character: Mapping[str, Any]) -> float:
+        return float(round(character["origin"][1], 1))
+
+    for _, group in groupby(span["chars"], key=height if _is_uneven(span) else lambda _: 0.0):
+        characters = list(group)
+        yield {
+            **span,
+            "text": "".join(character["c"] for character in characters),
+            "bbox": union(BBox(*character["bbox"]) for character in characters),
+            "origin": characters[0]["origin"],
+        }
 
 
 def _by_glyph(display_list: Any, text_page: Any, blocks: Any) -> tuple[Any, Any]:

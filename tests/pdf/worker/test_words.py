@@ -253,6 +253,16 @@ def test_a_symbol_is_a_word_apart_from_the_text_behind_it(new_pdf: NewPdf) -> No
     assert texts(words_of(new_pdf("a.pdf", draw))) == [["●", "Oars"], ["ΔT", "is"]]
 
 
+def test_digits_far_off_the_baseline_are_raised_whatever_their_size(new_pdf: NewPdf) -> None:
+    def draw(page: Any) -> None:
+        write(page, 50, 100, ("rose to $320", 10, 0), ("1", 9, 3.3), (" a cask", 10, 0))
+        write(page, 50, 130, ("or to $320", 10, 0), ("1", 10, 3), (" a cask", 10, 0))
+        write(page, 50, 160, ("of m", 10, 0), ("2", 5, 5), (" with Na", 10, 0), ("+", 7, 3))
+
+    raised = [word.text for word in words_of(new_pdf("a.pdf", draw)) if word.rise > 0]
+    assert raised == ["1", "1", "2", "+"]
+
+
 def test_a_superscript_over_a_subscript_follows_it(new_pdf: NewPdf) -> None:
     def draw(page: Any) -> None:
         write(page, 50, 100, ("with SO", 10, 0), ("4", 6.5, -1.5))
