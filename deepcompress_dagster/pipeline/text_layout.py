@@ -59,6 +59,12 @@ SMALL_PRINT = 0.92
 MARGIN_GAP = 0.6
 """Heights of a line between such a row and the body, at least."""
 
+MARGIN_ROWS = 3
+"""Rows of a running header or footer, at most."""
+
+CAPITALS = 4
+"""Letters of a heading that is set off by its capitals alone, at least."""
+
 LARGER = 1.15
 """Font sizes of the running text from which a line by itself is a heading."""
 
@@ -70,7 +76,7 @@ _NUMBER = re.compile(r"[-–— ]*(?:\d{1,4}|[ivxlc]{1,6})[-–— ]*|\d{1,4} ?(
 
 _NOTE = re.compile(r"\d{1,3}|[*∗†‡§¹²³⁰-⁹]+")
 
-_NUMBERED_HEADING = re.compile(r"(?:\d+|[A-Z])(?:\.\d+)*[.)]?\s")
+_NUMBERED_HEADING = re.compile(r"(?:\d+|[A-Z]|[IVXL]{2,6})(?:\.\d+)*[.)]?\s")
 
 
 def text_areas(view: PageView) -> list[Area] | None:
@@ -97,13 +103,21 @@ def text_areas(view: PageView) -> list[Area] | None:
 def _without_margins(
     rows: Sequence[Row], body: "_Body", height: float
 ) -> tuple[Sequence[Row], Sequence[Row], Sequence[Row]]:
-    """The running header, the middle and the running footer: a row each, apart from the middle."""
-    head, foot = 0, len(rows)
-    if is_in_head(rows[0], height) and body.is_running(rows[0], rows[1:2]):
-        head = 1
-    if is_in_foot(rows[-1], height) and body.is_running(rows[-1], rows[-2:-1]):
-        foot -= 1
+    """The running header, the middle and the running footer: few rows, apart from the middle."""
+    head = _n_running([row for row in rows[:MARGIN_ROWS] if is_in_head(row, height)], rows, body)
+    below = rows[::-1]
+    in_foot = [row for row in below[:MARGIN_ROWS] if is_in_foot(row, height)]
+    foot = len(rows) - _n_running(in_foot, below, body)
     return rows[:head], rows[head : max(head, foot)], rows[max(head, foot) :]
+
+
+def _n_running(margin: Sequence[Row], rows: Sequence[Row], body: "_Body") -> int:
+    """How many of the rows in a margin, the outermost of all ``rows``, are a running header."""
+    for n in range(1, len(margin) + 1):
+        apart = all(_is_apart(margin[n - 1], row) for row in rows[n : n + 1])
+        if apart and any(body.is_running(row, ()) for row in margin[:n]):
+            return n
+    return 0
 
 
 def _is_apart(one: Row, other: Row) -> bool:
@@ -250,6 +264,8 @@ class _Body:
         set_off = max(row.size for row in group) >= LARGER * self.size or (
             not self.is_bold and all(row.is_bold for row in group)
         )
+        capitals = text.isupper() and sum(map(str.isalpha, text)) >= CAPITALS
+        set_off = set_off or (capitals and len(group) == 1)
         ends = text[-1] in ";:," or (text[-1] == "." and not numbered)
         if set_off and (numbered or not is_point) and not ends and _is_short(text, len(group)):
             return Label.SECTION_HEADER

@@ -200,3 +200,23 @@ def test_a_page_that_shows_more_than_paragraphs_is_left_to_the_model(tmp_path, m
 
 def test_a_page_without_a_text_layer_is_left_to_the_model(tmp_path):
     assert text_areas(page_with(tmp_path, a_picture)) is None
+
+
+def test_capitals_and_roman_numbers_set_a_heading_off_and_a_footer_may_have_two_rows(tmp_path):
+    def draw(page: Any) -> None:
+        write(page, 60, 60, "THE LOWER LOCK")
+        prose(page, y=80)
+        write(page, 60, 150, "II. The wheel", font="hebo")
+        prose(page, y=170)
+        write(page, 60, 560, "Page 12 of 40", 9)
+        write(page, 215, 572, "- 12 -", 9)
+
+    found = told(page_with(tmp_path, draw)) or []
+    assert [text for label, text in found if label is Label.SECTION_HEADER] == [
+        "THE LOWER LOCK",
+        "II. The wheel",
+    ]
+    assert [text for label, text in found if label is Label.PAGE_FOOTER] == [
+        "Page 12 of 40",
+        "- 12 -",
+    ]
