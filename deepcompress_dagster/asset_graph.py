@@ -58,7 +58,7 @@ DESCRIBED = (
         stages=(ORIENTATION, LAYOUT),
         upstream=("pages",),
         models=("orientation", "layout"),
-        revision=11,
+        revision=12,
     ),
     Asset(
         "text",
@@ -67,7 +67,7 @@ DESCRIBED = (
         stages=(TEXT, DOCUMENT_PASS),
         upstream=("layouts",),
         models=("orientation", "text"),
-        revision=13,
+        revision=14,
     ),
     Asset(
         "tables",

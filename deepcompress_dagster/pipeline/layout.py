@@ -37,7 +37,7 @@ from deepcompress_dagster.pipeline.table_pieces import (
     split_by_captions,
     whole_of_pieces,
 )
-from deepcompress_dagster.records import BBox, Label, Region, region_id, union
+from deepcompress_dagster.records import FURNITURE, BBox, Label, Region, region_id, union
 
 SHEET = (612.0, 792.0)
 """Points of a letter page, width and height."""
@@ -157,14 +157,17 @@ def completed_areas(areas: Sequence[Area]) -> list[Area]:
 def _with_vertical_text(areas: Sequence[Area], lines: Sequence[PageLine]) -> list[Area]:
     """Areas with one of text for each paragraph of vertical lines, in the place of what was seen.
 
-    Layout models were not taught them: a paragraph looks like a table of single characters.
+    Layout models were not taught them: a paragraph looks like a table of single characters, a short
+    one in a corner like a running header.
     """
     kept = list(areas)
     for group in cluster([line for line in lines if line.vertical]):
         box = union(line.bbox for line in group).rounded()
         inside = [area for area in kept if area.bbox.coverage(box) > 0.5]
         holder = next((area for area in inside if box.coverage(area.bbox) > 0.5), None)
-        label = holder.label if holder and holder.label not in _CONTAINERS else Label.TEXT
+        seen = holder.label if holder else Label.TEXT
+        mistaken = seen in _CONTAINERS or (seen in FURNITURE and len(group) > 1)
+        label = Label.TEXT if mistaken else seen
         kept = [area for area in kept if area not in inside]
         kept.append(Area(label, box, holder.score if holder else 0.0, CLUSTER_MODEL))
     return kept

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from deepcompress_dagster.models.predictor import Detection
 from deepcompress_dagster.pipeline.layout import (
@@ -126,12 +127,13 @@ def test_a_small_page_is_seen_on_a_sheet_and_a_whole_page_as_it_is():
     assert page_sized(page, scale=2) == (page, (0.0, 0.0))
 
 
-def test_vertical_lines_are_one_paragraph_of_text_and_no_table():
+@pytest.mark.parametrize("seen", [Label.TABLE, Label.PAGE_HEADER])
+def test_vertical_lines_are_one_paragraph_of_text_whatever_was_seen(seen):
     columns = [
         PageLine(box, (Word(box, "水車小屋", 16, vertical=True),), TextSource.TEXT_LAYER, block=i)
         for i, box in enumerate(BBox(300 - 28 * k, 100, 316 - 28 * k, 300) for k in range(4))
     ]
-    found = postprocess_layout([area(Label.TABLE, 210, 95, 320, 305)], columns, SIZE)
+    found = postprocess_layout([area(seen, 210, 95, 320, 305)], columns, SIZE)
     assert [(a.label, a.bbox) for a in found] == [(Label.TEXT, BBox(216, 100, 316, 300))]
 
 
