@@ -75,7 +75,7 @@ DESCRIBED = (
         stages=(RULED_TABLES, TABLES),
         upstream=("layouts",),
         models=("orientation", "text", "table"),
-        revision=14,
+        revision=15,
     ),
     Asset(
         "figures",

@@ -23,6 +23,7 @@ from deepcompress_dagster.pipeline.page_view import Crop, PageContext, PageView
 from deepcompress_dagster.pipeline.reading_order import between
 from deepcompress_dagster.pipeline.ruled_tables import ruled_parts
 from deepcompress_dagster.pipeline.stage_calls import TEXT
+from deepcompress_dagster.pipeline.table_pieces import margins_of
 from deepcompress_dagster.pipeline.text_layer import assess
 from deepcompress_dagster.records import (
     SCRIPT_UNREAD,
@@ -132,8 +133,25 @@ def _read_page(
     owned, orphans = assign(lines, [blocks[i].bbox for i in owners])
     for i, mine in zip(owners, owned, strict=True):
         blocks[i] = replace(blocks[i], lines=tuple(mine))
+    blocks, orphans = with_table_margins(blocks, orphans)
     regions = [block.region for block in (*trusted, *doubtful)]
     return blocks + _found_blocks(page, regions, orphans, output.model)
+
+
+def with_table_margins(
+    blocks: Sequence[Block], orphans: Sequence[PageLine]
+) -> tuple[list[Block], list[PageLine]]:
+    """Blocks in which tables have the header rows and columns that their detected boxes lack.
+
+    The other lines that nothing owns are given back.
+    """
+    grown, free = list(blocks), list(orphans)
+    for i, block in enumerate(grown):
+        if block.label is Label.TABLE and block.lines:
+            margin = margins_of(block.bbox, block.lines, free)
+            grown[i] = replace(block, lines=(*block.lines, *margin))
+            free = [line for line in free if line not in margin]
+    return grown, free
 
 
 def _found_blocks(

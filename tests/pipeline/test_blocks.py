@@ -1,6 +1,7 @@
 from deepcompress_dagster.pipeline.blocks import Block, merge_entry_columns, text_row
 from deepcompress_dagster.pipeline.lines import PageLine
 from deepcompress_dagster.pipeline.page_rotation import PageRotation
+from deepcompress_dagster.pipeline.reading import with_table_margins
 from deepcompress_dagster.records import BBox, Label, Region, TextSource, Word, union
 
 
@@ -50,3 +51,13 @@ def test_short_entries_in_other_rows_stay_alone():
 def test_a_heading_beside_a_list_is_no_column_of_it():
     heading = block(2, line("Sums", 200, 0), line("in kg", 200, 20), label=Label.SECTION_HEADER)
     assert len(merge_entry_columns([ITEMS, heading])) == 2
+
+
+def test_a_table_that_was_read_has_the_column_that_its_detected_box_cuts_off():
+    names = [line(name, 40, 20 * n) for n, name in enumerate(["Place", *"abcdefg"])]
+    body = [line(f"{n}12 {n}34", 120, 20 * n) for n in range(8)]
+    title = line("Traffic through the locks of the river", 40, -60)
+    read = block(1, *body, label=Label.TABLE)
+    (table,), free = with_table_margins([read], [title, *names])
+    assert set(table.words) == {word for entry in (*body, *names) for word in entry.words}
+    assert free == [title]
