@@ -185,6 +185,8 @@ class SharedParser:
         with self._lock:
             if self._end is not None:
                 raise StreamCancelled("the parser has ended")
+            if not self._calls:
+                self._stream.metrics.begin_run()  # time in which nobody was there is no progress
             call = SharedCall(self, request)
             self._calls.add(call)
         return call
