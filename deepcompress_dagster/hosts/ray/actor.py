@@ -21,6 +21,7 @@ import ray
 
 from deepcompress_dagster.hosts.code import code_contents
 from deepcompress_dagster.hosts.errors import HostError
+from deepcompress_dagster.hosts.host import HostUsage
 from deepcompress_dagster.hosts.ray.messages import Finished, Job, Report, Welcome
 from deepcompress_dagster.hosts.warm.session import Account
 from deepcompress_dagster.models.cache import model_cache
@@ -101,7 +102,9 @@ class ParseActor:
             raise UnknownSession(session)
         finished = current.turn(jobs, most)
         if session not in self._sessions:
-            raise UnknownSession(session)  # nobody hears this: what was done is another run's
+            return Report(
+                finished, HostUsage()
+            )  # nobody hears this: what was done is another run's
         return Report(finished, self._account.claim(self._current_parser()))
 
     def close(self, session: str) -> None:

@@ -175,12 +175,17 @@ class Pool:
                 if not ray.get(answer):
                     ray.kill(asked[answer])
 
-    def why_full(self, waited_s: float) -> str:
-        """Why no actor came, and what to do."""
-        free = ray.available_resources()
+    def why_none(self, waited_s: float, *, was_there: bool) -> str:
+        """Why no actor answers, and what to do; ``was_there`` tells whether one did before."""
+        free, address = ray.available_resources(), self.settings.ray_address
         cpus, gpus = self.settings.ray_cpus_per_actor, self.settings.ray_gpus_per_actor
+        if was_there or (free.get("CPU", 0) >= cpus and free.get("GPU", 0) >= gpus):
+            return (
+                f"no actor on the Ray cluster at {address} answered for {waited_s:.0f} s; see"
+                " `ray status` and Ray's logs there. What is finished is kept: run again"
+            )
         return (
-            f"the Ray cluster at {self.settings.ray_address} is full: no actor with {cpus:g} CPUs"
+            f"the Ray cluster at {address} is full: no actor with {cpus:g} CPUs"
             f" and {gpus:g} GPUs came up within {waited_s:.0f} s ({free.get('CPU', 0):g} CPUs and"
             f" {free.get('GPU', 0):g} GPUs are free); free some, add a machine, or lower"
             " DEEPCOMPRESS_RAY_CPUS_PER_ACTOR or DEEPCOMPRESS_RAY_GPUS_PER_ACTOR"

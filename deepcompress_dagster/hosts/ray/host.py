@@ -207,7 +207,8 @@ class _Talk:
                 if any(member.welcome for member in self._members):
                     alive_at = now
                 elif now - alive_at > self._wait_s:
-                    raise HostError(self._pool.why_full(now - alive_at))
+                    was_there = bool(self._seen)
+                    raise HostError(self._pool.why_none(now - alive_at, was_there=was_there))
                 if not made_room and now - began > ROOM_AFTER_S:
                     made_room = True
                     if not all(member.welcome for member in self._members):
