@@ -101,9 +101,7 @@ def candidates(inbox: Inbox, *, settle_s: float, after: str = "") -> Iterator[Ca
     if isinstance(inbox, Path):
         if not inbox.is_dir():
             raise InboxError(f"the inbox {inbox} is missing: create it")
-        for stat, is_at_rest in files(inbox, settle_s=settle_s, after=after):
-            path = Path(stat.path)
-            yield Candidate(path, stat, is_at_rest, str(path.relative_to(inbox.absolute())))
+        yield from files(inbox, settle_s=settle_s, after=after)
         return
     try:
         bucket = Bucket(inbox)
@@ -141,8 +139,8 @@ def _of_bucket(bucket: Bucket, found: Object) -> Candidate:
 
 def files(
     folder: Path, *, settle_s: float, after: str = "", now: float | None = None
-) -> Iterator[tuple["FileStat", bool]]:
-    """The documents under ``folder`` in order, and what is refused; whether each is stable.
+) -> Iterator[Candidate]:
+    """The documents under ``folder`` in order, and what is refused.
 
     Only those behind ``after``, a path relative to the folder. Links are followed, each folder is
     entered once. What cannot be listed or examined is logged and left out.
@@ -150,18 +148,21 @@ def files(
     from deepcompress_dagster.warehouse.types import FileStat
 
     moment = time.time() if now is None else now
-    for path in _walk(folder, (), Path(after).parts, set()):
+    for entry, place in _walk(folder.absolute(), (), Path(after).parts, set()):
         try:
-            stat = path.stat()
+            stat = entry.stat()
         except OSError as error:
-            logger.warning("cannot examine %s: %s", path, error.strerror)
+            logger.warning("cannot examine %s: %s", entry.path, error.strerror)
             continue
-        yield FileStat.of(path, stat), is_stable(stat, settle_s, moment)
+        path = Path(entry.path)
+        yield Candidate(
+            path, FileStat.of(path, stat), is_stable(stat, settle_s, moment), "/".join(place)
+        )
 
 
 def _walk(
     folder: Path, order: _Parts, after: _Parts, entered: set[tuple[int, int]]
-) -> Iterator[Path]:
+) -> Iterator[tuple[os.DirEntry[str], _Parts]]:
     try:
         stat = folder.stat()
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -178,7 +179,7 @@ def _walk(
             if place >= after[: len(place)]:
                 yield from _walk(Path(entry.path), place, after, entered)
         elif kind == "file" and _is_wanted(entry.name) and place > after:
-            yield Path(entry.path)
+            yield entry, place
 
 
 def _kind(entry: os.DirEntry[str]) -> str | None:

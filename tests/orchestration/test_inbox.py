@@ -8,7 +8,7 @@ from deepcompress_dagster.orchestration.inbox import Backoff, files, is_stable
 
 def names(folder: Path, after: str = "") -> list[str]:
     found = files(folder, settle_s=0, after=after)
-    return [str(file.path.relative_to(folder)) for file, _ in found]
+    return [candidate.after for candidate in found]
 
 
 def test_folders_are_read_to_the_bottom_in_the_order_of_their_parts(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ Which files are PDFs at rest is inbox.py's, which runs are dead run_records.py's
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby, islice
@@ -30,10 +30,7 @@ from deepcompress_dagster.orchestration.inbox import (
     candidates,
 )
 from deepcompress_dagster.orchestration.naming import PLAIN, Naming
-from deepcompress_dagster.orchestration.partitions import (
-    batches,
-    missing_partitions,
-)
+from deepcompress_dagster.orchestration.partitions import batches
 from deepcompress_dagster.passwords import load_passwords
 from deepcompress_dagster.pdf.errors import transient_error_types
 from deepcompress_dagster.pipeline import stages
@@ -56,7 +53,7 @@ TICK_SECONDS = 3.0
 """A tick that has registered files for so long stops, and the runs for them start; Dagster gives
 up on a tick after 60 s, and commands wait for it."""
 
-FILES_COMPARED = 500
+FILES_COMPARED = 10_000
 FILES_REGISTERED = 100
 """Files compared with the warehouse, and registered, in one transaction."""
 
@@ -213,8 +210,8 @@ class Tick:
         rows = [row for row in pending if row.document_id not in cancelled]
         held = len(pending) - len(rows)
         self._warehouse.clear_superseded(busy)
-        self._announce(intake.registered, rows)
         partitions = self._instance.get_dynamic_partitions(self._names.partitions)
+        partitions = [*partitions, *self._announce(intake.registered, rows, frozenset(partitions))]
         missing = self._missing_prerequisite(self._settings) if rows else None
         groups = run_batches(rows, partitions, self._settings.documents_per_run)
         wanted = () if missing else (self._request(batch, partitions) for batch in groups)
@@ -319,14 +316,18 @@ class Tick:
         return [row for row in rows if has_attempts_left(row, interrupted, limit)]
 
     def _announce(
-        self, registered: Sequence["Registration"], rows: Sequence["DocumentRow"]
-    ) -> None:
-        """Tell Dagster of what was registered now, or by a tick that died of it."""
+        self,
+        registered: Sequence["Registration"],
+        rows: Sequence["DocumentRow"],
+        known: Collection[str],
+    ) -> list[str]:
+        """Tell Dagster of what was registered now, or by a tick that died of it: new partitions."""
         paths = {found.document_id: found.path for found in registered if found.document_id}
         wanted = dict.fromkeys([*paths, *(row.document_id for row in rows)])
-        new = missing_partitions(self._instance, wanted, self._names)
+        new = [document_id for document_id in wanted if document_id not in known]
         told = self._warehouse.documents(list(dict.fromkeys([*paths, *new])))
         announce(self._instance, told, paths, new, self._names)
+        return new
 
     def _request(
         self, document_ids: Sequence[str], partitions: Sequence[str]
