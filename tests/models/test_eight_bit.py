@@ -119,3 +119,48 @@ def test_the_eight_bit_graph_is_taken_where_it_is_there_and_the_processor_gains_
     assert for_this_processor(path) == path.with_suffix(EIGHT_BIT)
     monkeypatch.setattr(onnx_graph, "multiplies_eight_bits", lambda: False)
     assert for_this_processor(path) == path
+
+
+RANGES = {"image": (0.0, 1.0), "seen": (-4.0, 4.0)}
+
+
+@pytest.fixture
+def convolution(tmp_path: Path) -> Path:
+    """A graph of two convolutions, in an older version of the operators."""
+    weights = alternating(np.random.default_rng(1), 4, 4, 3, 3) / 8
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "weights"], ["seen"], name="first"),
+            helper.make_node("Conv", ["seen", "sums"], ["said"], name="last"),
+        ],
+        "edges",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 4, "height", "width"])],
+        [helper.make_tensor_value_info("said", TensorProto.FLOAT, [1, 4, "lower", "narrower"])],
+        [numpy_helper.from_array(weights, name) for name in ("weights", "sums")],
+    )
+    model = helper.make_model(graph, ir_version=7, opset_imports=[helper.make_opsetid("", 12)])
+    helper.set_model_props(model, {"names": "a,b"})
+    onnx.save(model, tmp_path / "convolution.onnx")
+    return tmp_path / "convolution.onnx"
+
+
+def test_convolutions_of_known_ranges_give_nearly_what_they_gave(convolution: Path) -> None:
+    pixels = np.random.default_rng(2).random((1, 4, 16, 12), np.float32)
+    (exact,) = OnnxGraph(convolution).run(pixels)
+    target = convolution.with_suffix(EIGHT_BIT)
+    onnx_graph.quantise_convolutions(convolution, target, RANGES)
+    rounded = OnnxGraph(target)
+    (seen,) = rounded.run(pixels)
+    assert 0 < np.abs(seen - exact).max() < 0.08
+    assert rounded.metadata == {"names": "a,b"}
+    graph = onnx.load(target).graph
+    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    assert TensorProto.INT8 in kinds.values()
+    assert kinds["sums"] == TensorProto.FLOAT
+
+
+def test_convolutions_are_not_rounded_by_ranges_of_another_graph(convolution: Path) -> None:
+    target = convolution.with_suffix(EIGHT_BIT)
+    with pytest.raises(ModelError, match="cannot be written with integers"):
+        onnx_graph.quantise_convolutions(convolution, target, {"image": (0.0, 1.0)})
+    assert not target.exists()
