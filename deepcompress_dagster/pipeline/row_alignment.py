@@ -55,6 +55,9 @@ def in_line(grid: Grid, lines: Sequence[PageLine], rules: Sequence[BBox]) -> Gri
 
     ``rules`` are the horizontal rules of the page; boxes are upright points.
     """
+    if grid.n_rows < 2 or grid.n_columns < 2:
+        return grid
+    seen = _Seen.of(grid, lines)
     for mended in (
         _with_rows_apart,
         _with_labels,
@@ -63,11 +66,11 @@ def in_line(grid: Grid, lines: Sequence[PageLine], rules: Sequence[BBox]) -> Gri
         _with_whole_labels,
         _with_ruled_rows,
     ):
-        if grid.n_rows > 1 and grid.n_columns > 1:
-            cells, n_rows = mended(_Seen.of(grid, lines), rules)
-            if cells is not None:
-                grid = replace(grid, n_rows=n_rows, cells=fill(cells, lines))
-    return grid
+        cells, n_rows = mended(seen, rules)
+        if cells is not None:
+            mended_grid = replace(seen.grid, n_rows=n_rows, cells=fill(cells, lines))
+            seen = _Seen.of(mended_grid, lines)
+    return seen.grid
 
 
 Mended = tuple[list[TableCell] | None, int]
