@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -148,9 +149,11 @@ def test_an_inbox_that_is_unmounted_for_a_while_costs_nothing(
 
 
 def test_a_slow_copy_is_waited_for_and_a_temporary_name_is_not_a_document(
-    daemon: Daemon, settings: Settings, tmp_path: Path
+    daemon: Daemon, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    daemon.settings = settings.model_copy(update={"settle_s": 2.0})
+    daemon.settings = settings.model_copy(update={"settle_s": 600.0})
+    clock = SimpleNamespace(time=time.time)
+    monkeypatch.setattr("deepcompress_dagster.orchestration.inbox.time", clock)
     whole = write_pdf(tmp_path / "whole.pdf", text="word " * 50).read_bytes()
     copy = inbox_of(settings) / "copy.pdf"
     for end in range(10, len(whole), len(whole) // 3):
@@ -160,12 +163,13 @@ def test_a_slow_copy_is_waited_for_and_a_temporary_name_is_not_a_document(
     synced = inbox_of(settings) / ".synced.pdf.Xw3f9a"
     shutil.copy(write_pdf(tmp_path / "other.pdf", other=1), synced)
     assert daemon.tick() == []
-    time.sleep(2.1)
+    clock.time = lambda: time.time() + 601
     (request,) = daemon.tick()
     daemon.execute([request])
+    clock.time = time.time
     synced.rename(inbox_of(settings) / "synced.pdf")
     assert daemon.tick() == []
-    time.sleep(2.1)
+    clock.time = lambda: time.time() + 601
     daemon.execute(daemon.tick())
     rows = daemon.bench.warehouse.documents()
     assert {row.file_name: row.bytes for row in rows} == {
