@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from deepcompress_dagster.hosts.choice import open_host
+from deepcompress_dagster.hosts.errors import HostError
 from deepcompress_dagster.hosts.ray.work import (
     MOST_LOSSES,
     RANGE_PAGES,
@@ -11,6 +13,7 @@ from deepcompress_dagster.hosts.ray.work import (
     Work,
 )
 from deepcompress_dagster.records import DocumentOpened, DocumentResult, DocumentTask, PageResult
+from deepcompress_dagster.settings import load_settings
 from tests.builders import page_of
 
 
@@ -121,3 +124,9 @@ def test_what_loses_every_actor_fails_and_costs_no_other_document():
     assert not work.documents
     work.add(task("b"), None)
     assert kinds(do(work, set(), 2)) == [DocumentOpened, DocumentResult]
+
+
+def test_a_machine_without_ray_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr("deepcompress_dagster.hosts.choice.find_spec", lambda name: None)
+    with pytest.raises(HostError, match=r"pip install 'deepcompress-dagster\[ray\]'"):
+        open_host(load_settings(parse_on="ray"))
