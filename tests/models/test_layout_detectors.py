@@ -6,10 +6,8 @@ import numpy as np
 import pymupdf
 import pytest
 
-from deepcompress_dagster.models import onnx_graph
 from deepcompress_dagster.models.cache import model_cache
 from deepcompress_dagster.models.catalog import Task, spec_for
-from deepcompress_dagster.models.device import multiplies_eight_bits
 from deepcompress_dagster.models.layout import picodet
 from deepcompress_dagster.models.layout.detector import PageDetector, corners_from_sides
 from deepcompress_dagster.models.predictor import Image
@@ -93,8 +91,8 @@ def test_boxes_are_those_that_the_whole_graph_decodes_itself(
 ) -> None:
     reference = json.loads((REFERENCES / f"{name}.json").read_text())
     monkeypatch.setattr(picodet, "IMAGE_SIZE", tuple(reference["size"]))
-    monkeypatch.setattr(onnx_graph, "multiplies_eight_bits", lambda: False)
-    detector = type(trained(name)).from_folder(load_settings().models_dir / name, threshold=0.0)
+    detector = trained(name)
+    monkeypatch.setattr(detector, "threshold", 0.0)
     boxes, scores = detector.candidates(drawn_page(*reference["size"]))
     np.testing.assert_allclose(scores[reference["positions"]], reference["scores"], atol=1e-4)
     np.testing.assert_allclose(boxes[reference["positions"]], reference["boxes"], atol=5e-3)
@@ -157,20 +155,3 @@ def test_the_table_heading_and_prose_of_a_page_are_found(name: str, pages: list[
 def test_a_page_gives_the_same_regions_every_time(name: str, pages: list[Image]) -> None:
     detector = trained(name)
     assert detector.predict(pages[:1]) == detector.predict(pages[:1])
-
-
-@pytest.mark.models
-@pytest.mark.skipif(not multiplies_eight_bits(), reason="the processor would cut sums off")
-def test_yolo_finds_the_same_regions_with_eight_bits(
-    pages: list[Image], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = load_settings().models_dir / "yolov8n-doclaynet"
-    found = []
-    for eight_bits in (False, True):
-        monkeypatch.setattr(onnx_graph, "multiplies_eight_bits", lambda said=eight_bits: said)
-        detector = type(trained("yolov8n-doclaynet")).from_folder(folder)
-        found.append(sorted(detector.predict(pages[:1])[0], key=lambda region: region.bbox.y0))
-    for exact, rounded in zip(*found, strict=True):
-        assert exact.label == rounded.label
-        assert iou(exact.bbox, rounded.bbox) > 0.9
-    assert found[0] != found[1]

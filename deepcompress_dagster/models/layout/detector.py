@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from deepcompress_dagster.models.device import CPU
-from deepcompress_dagster.models.onnx_graph import Array, Floats, OnnxGraph, for_this_processor
+from deepcompress_dagster.models.onnx_graph import Array, Floats, OnnxGraph
 from deepcompress_dagster.models.predictor import Detection, Image
 from deepcompress_dagster.models.shared.boxes import detections
 from deepcompress_dagster.records import Label
@@ -60,7 +60,7 @@ class PageDetector(ABC):
 
         Raises ModelError when the folder holds no graph.
         """
-        graph = OnnxGraph(for_this_processor(folder / WEIGHTS), threads)
+        graph = OnnxGraph(folder / WEIGHTS, threads)
         return cls(graph, threshold=threshold, overlap=overlap)
 
     @staticmethod

@@ -4,13 +4,9 @@ Convolutions over one pixel and a last layer are products of matrices. Their wei
 here, by output channel; what they are multiplied with is rounded as it comes, when the graph runs
 (ONNX Runtime's DynamicQuantizeMatMul), so that no sample has to be seen.
 
-A detector's convolutions are over more pixels; those are quantised by ranges that were measured
-beforehand (``python -m benchmarks.models ranges``), so that every machine makes the same file.
-
 Not here: which processors gain by it (``device.py``).
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from deepcompress_dagster.models.onnx_graph import LOGITS, OUTPUT, Floats, Ranges, simplify
+from deepcompress_dagster.models.onnx_graph import LOGITS, OUTPUT, Floats, simplify
 
 LARGEST = 127
 """Weights become -127 to 127. With seven bits, which would do on any processor, word F1 of eight
@@ -32,12 +28,6 @@ _KEEP_SIZE = ("Conv", "Relu", "HardSigmoid", "Sigmoid")
 """What a pooled image goes through until it scales the channels of a large one."""
 
 Weights: TypeAlias = Mapping[str, npt.NDArray[Any]]
-
-
-def known_ranges(name: str) -> Ranges:
-    """The ranges of a graph's tensors, in a file of this folder."""
-    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
-    return {tensor: (low, high) for tensor, (low, high) in json.loads(text).items()}
 
 
 def write(source: Path, target: Path, least_channels: int = 1) -> None:
