@@ -197,7 +197,7 @@ for event in RayHost(settings, ray_models.slow).parse([task], ["pages", "layouts
 """
 
 
-def test_the_work_of_a_killed_run_ends_and_its_actors_stay(settings: Settings) -> None:
+def test_the_work_of_a_killed_run_ends_and_its_actors_stay(settings: Settings, empty: None) -> None:
     given = {
         "DEEPCOMPRESS_DATA_DIR": str(settings.data_dir),
         "DEEPCOMPRESS_RAY_ADDRESS": settings.ray_address,
