@@ -39,7 +39,10 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return load_settings(data_dir=tmp_path / "data", device="cpu", render_workers=1)
+    """Every page meets the layout model: the stand-in is slow there."""
+    return load_settings(
+        data_dir=tmp_path / "data", device="cpu", render_workers=1, layout_effort="best"
+    )
 
 
 @pytest.fixture

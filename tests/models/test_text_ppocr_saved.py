@@ -19,7 +19,7 @@ from transformers import (
     PPOCRV6TinyRecForTextRecognition,
 )
 
-from deepcompress_dagster.models import registry
+from deepcompress_dagster.models import onnx_graph, registry
 from deepcompress_dagster.models.catalog import ModelSpec, Task
 from deepcompress_dagster.models.predictor import ModelError
 from deepcompress_dagster.settings import load_settings
@@ -128,7 +128,10 @@ def test_lines_read_the_same_in_batches(
 
 
 @pytest.mark.models
-def test_trained_weights_read_on_torch_what_they_read_on_onnx_runtime() -> None:
+def test_trained_weights_read_on_torch_what_they_read_on_onnx_runtime(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(onnx_graph, "multiplies_eight_bits", lambda: False)
     page = np.full((200, 640, 3), 255, np.uint8)
     lines = ["Minutes of the meeting", "held on 3 May, 9:30"]
     for number, text in enumerate(lines):

@@ -18,7 +18,7 @@ def test_every_table_and_view_is_described_with_all_its_columns() -> None:
 def test_one_table_is_shown_as_text_and_as_markdown() -> None:
     (sources,) = dictionary.entries(["sources"])
     text = dictionary.plain_text([sources]).splitlines()
-    assert text[0] == "sources: One row per path at which a PDF was seen. Key: path."
+    assert text[0] == "sources: One row per path or address at which a PDF was seen. Key: path."
     assert text[1].split() == ["path", "VARCHAR"]
     assert "Absolute path" in text[2]
     assert (
