@@ -105,10 +105,11 @@ def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
 
 
 def actors() -> list[Any]:
-    return [
-        ray.get_actor(found["name"], namespace=cluster.NAMESPACE)
-        for found in ray.util.list_named_actors(all_namespaces=True)
-    ]
+    found: list[Any] = []
+    for named in ray.util.list_named_actors(all_namespaces=True):
+        with suppress(ValueError):  # one that dies between the two questions is not there
+            found.append(ray.get_actor(named["name"], namespace=cluster.NAMESPACE))
+    return found
 
 
 def at_work() -> list[int]:
