@@ -10,7 +10,15 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "deepcompress_dagster"
 NAME = PACKAGE.name
 FLOORS = (
-    {"asset_graph", "document_names", "file_lock", "object_store", "page_ranges", "unicode_text"},
+    {
+        "asset_graph",
+        "document_names",
+        "file_lock",
+        "object_store",
+        "page_ranges",
+        "process_hooks",
+        "unicode_text",
+    },
     {"records", "settings", "ports"},
     {"streaming", "pdf", "models", "warehouse", "passwords"},
     {"pipeline", "export"},

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 import dagster as dg
@@ -25,6 +24,7 @@ from deepcompress_dagster.orchestration import ingest, run_records
 from deepcompress_dagster.orchestration.companions import Companion, Companions
 from deepcompress_dagster.orchestration.custody import Custody, FolderTakenError
 from deepcompress_dagster.ports import require_free
+from deepcompress_dagster.process_hooks import stop_signals
 from deepcompress_dagster.settings import ParseOn, Settings
 
 TEMPLATE = Path(__file__).with_name("dagster.yaml")
@@ -109,7 +109,8 @@ def serve(settings: Settings, *, host: str, port: int, log_file: Path | None) ->
     deaths: list[float] = []
     with ExitStack() as stack:
         log = _log(stack, log_file)
-        stopping = _stop_signals(stack)
+        stopping: list[int] = []
+        stack.enter_context(stop_signals(stopping.append))
         beside = Companions(companions, environment, log)
         stack.callback(beside.stop)
         beside.start()
@@ -202,18 +203,6 @@ def _log(stack: ExitStack, log_file: Path | None) -> IO[bytes] | None:
         return None
     log_file.parent.mkdir(parents=True, exist_ok=True)
     return stack.enter_context(log_file.open("ab"))
-
-
-def _stop_signals(stack: ExitStack) -> list[int]:
-    """A list that the first SIGINT or SIGTERM fills; handlers are put back on leaving."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        stack.callback(signal.signal, number, signal.signal(number, note))
-    return received
 
 
 def _wait_for_ui(

@@ -110,10 +110,9 @@ class ParseContext:
         selection that cannot be run.
         """
         plan = stages.plan(selection)
-        if plan.stored_regions and regions is None:
-            raise ValueError(f"{', '.join(plan.assets)} need the regions of layouts")
+        stored = plan.regions_from(regions)
         self._models.require(plan.tasks)
-        return ParseRequest(tasks, self._options(plan), regions if plan.stored_regions else None)
+        return ParseRequest(tasks, self._options(plan), stored)
 
     def _options(self, plan: Plan) -> PageOptions:
         return PageOptions(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from deepcompress_dagster.pipeline.captions import is_numbered
+from deepcompress_dagster.pipeline.document_pass import MARGIN_SHARE
 from deepcompress_dagster.pipeline.lines import runs_leftward
 from deepcompress_dagster.pipeline.page_view import PageView
 from deepcompress_dagster.pipeline.phrases import is_value
@@ -46,10 +47,6 @@ MATH_SHARE = 0.4
 MATH_SIGNS = 1
 """Share of a row's characters in fonts of mathematics above which it is a displayed formula, if
 they are more than this many: bullets are set in such fonts too."""
-
-MARGIN = 0.12
-"""Share of the page's height at its top and foot in which running headers and page numbers stand;
-document_pass.py looks there too."""
 
 _LEADERS = re.compile(r"(?:[.·…‥] ?){4,}")
 _MATH_FONT = re.compile(r"CM(?:MI|SY|EX|BSY)|MSAM|MSBM|Symbol|Math|STIX", re.IGNORECASE)
@@ -108,12 +105,12 @@ def _has_more_than_paragraphs(rows: Sequence[Row], height: float) -> bool:
 
 def is_in_head(row: Row, height: float) -> bool:
     """Whether a row stands in the upper margin of a page of this ``height`` (points)."""
-    return row.bbox.y1 < MARGIN * height
+    return row.bbox.y1 < MARGIN_SHARE * height
 
 
 def is_in_foot(row: Row, height: float) -> bool:
     """The same of the lower margin."""
-    return row.bbox.y0 > (1 - MARGIN) * height
+    return row.bbox.y0 > (1 - MARGIN_SHARE) * height
 
 
 def _centre(rows: Sequence[Row]) -> float:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from deepcompress_dagster.asset_graph import (
     ASSETS,
@@ -27,6 +28,8 @@ from deepcompress_dagster.asset_graph import (
 from deepcompress_dagster.models import catalog
 from deepcompress_dagster.models.catalog import Task
 from deepcompress_dagster.settings import Settings, settings_that_change
+
+T = TypeVar("T")
 
 __all__ = [
     "DOCUMENT_PASS",
@@ -75,6 +78,17 @@ class Plan:
     def stored_regions(self) -> bool:
         """Whether the regions come from the warehouse."""
         return "layouts" in self.stored
+
+    def regions_from(self, lookup: T | None) -> T | None:
+        """``lookup`` where the regions come from the warehouse, else None.
+
+        Raises ValueError where they do and there is none.
+        """
+        if not self.stored_regions:
+            return None
+        if lookup is None:
+            raise ValueError(f"{', '.join(self.assets)} need the regions of layouts")
+        return lookup
 
     @property
     def reads_text(self) -> bool:

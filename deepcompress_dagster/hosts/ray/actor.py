@@ -102,9 +102,8 @@ class ParseActor:
             raise UnknownSession(session)
         finished = current.turn(jobs, most)
         if session not in self._sessions:
-            return Report(
-                finished, HostUsage()
-            )  # nobody hears this: what was done is another run's
+            # Nobody hears this: what was done is another run's.
+            return Report(finished, HostUsage())
         return Report(finished, self._account.claim(self._current_parser()))
 
     def close(self, session: str) -> None:

@@ -74,13 +74,10 @@ class RayHost:
         regions: RegionLookup | None = None,
     ) -> Generator[ParseEvent, None, None]:
         """As ``ParseHost`` says. Raises HostError where no cluster or actor is to be had."""
-        plan = stages.plan(selection)
-        if plan.stored_regions and regions is None:
-            raise ValueError(f"{', '.join(plan.assets)} need the regions of layouts")
+        lookup = stages.plan(selection).regions_from(regions)
         if not self._is_connected:
             self._connection.enter_context(connected(self._settings.ray_address))
             self._is_connected = True
-        lookup = regions if plan.stored_regions else None
         talk = _Talk(self._pool, tuple(selection), lookup, self._wait_s)
         try:
             yield from talk.events(tasks)

@@ -6,13 +6,12 @@ which gives back all memory, on whatever device, and takes up new code. Runs wai
 
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection
 
@@ -41,6 +40,7 @@ from deepcompress_dagster.pipeline import stages
 from deepcompress_dagster.pipeline.model_source import CatalogModels, Models
 from deepcompress_dagster.pipeline.parse import ParseEvent
 from deepcompress_dagster.pipeline.shared_parse import SharedParser
+from deepcompress_dagster.process_hooks import forwarded_logs, stop_signals
 from deepcompress_dagster.records import PageResult
 from deepcompress_dagster.settings import Settings
 from deepcompress_dagster.streaming import StageHung
@@ -94,7 +94,11 @@ class WarmProcess:
         lock = file_lock.acquire(place.lock_path(data_dir), on_wait=_say_who_is_there)
         key = place.new_key(data_dir)
         parent = os.getppid() if while_parent_lives else 0
-        with _stop_signals(self._is_stopping), place.listen(data_dir) as listener, self._logs():
+        with (
+            stop_signals(lambda _: self._is_stopping.set()),
+            place.listen(data_dir) as listener,
+            forwarded_logs(self._spread),
+        ):
             print(f"warm: process {os.getpid()} waits for runs on {data_dir}", flush=True)
             threading.Thread(target=self._accept, args=(listener, key), daemon=True).start()
             while not self._is_stopping.wait(LOOK_S):
@@ -264,31 +268,10 @@ class WarmProcess:
             hits=stats.hits,
         )
 
-    @contextmanager
-    def _logs(self) -> Iterator[None]:
-        """Hand what this package logs to the runs that are there."""
-        logger = logging.getLogger("deepcompress_dagster")
-        handler = _Spread(self)
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        try:
-            yield
-        finally:
-            logger.removeHandler(handler)
-
-    def spread(self, line: Logged) -> None:
+    def _spread(self, level: int, text: str) -> None:
         """Have a line of the log go to all runs."""
         for session in list(self._sessions):
-            session.note(line)
-
-
-class _Spread(logging.Handler):
-    def __init__(self, process: WarmProcess) -> None:
-        super().__init__(logging.INFO)
-        self._process = process
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._process.spread(Logged(record.levelno, record.getMessage()))
+            session.note(Logged(level, text))
 
 
 def _specs(chosen: list[Settings]) -> set[ModelSpec]:
@@ -309,16 +292,3 @@ def _memory_mb() -> int:
 
 def _say_who_is_there(holder: str) -> None:
     print(f"warm: process {holder} has the data folder; waiting for its end", flush=True)
-
-
-@contextmanager
-def _stop_signals(stopping: threading.Event) -> Iterator[None]:
-    before = {
-        number: signal.signal(number, lambda *_: stopping.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -4,9 +4,7 @@ Here belongs what Dagster has to know of them. What a run does is execution/'s, 
 made from stands in asset_graph.py.
 """
 
-import logging
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from functools import partial
@@ -31,6 +29,7 @@ from deepcompress_dagster.orchestration.execution.reporting import Event
 from deepcompress_dagster.orchestration.naming import PLAIN, SOURCE_ASSET, Naming
 from deepcompress_dagster.passwords import load_passwords
 from deepcompress_dagster.pipeline import stages
+from deepcompress_dagster.process_hooks import forwarded_logs
 from deepcompress_dagster.settings import ParseOn, Settings, SettingsError
 from deepcompress_dagster.warehouse import WarehouseBusyError, WarehouseError
 
@@ -135,7 +134,7 @@ def parse_documents_asset(settings: Settings, names: Naming = PLAIN) -> dg.Asset
     ) -> Iterator[OpEvent]:
         gpu: GpuResource = getattr(context.resources, names.gpu)
         warehouse: WarehouseResource = getattr(context.resources, names.warehouse)
-        with _forwarded_logs(context.log):
+        with forwarded_logs(context.log.log):
             yield from _parse(context, config, gpu, warehouse.open(), settings, names)
 
     return parse_documents
@@ -258,29 +257,3 @@ def _failure(outcome: DocumentOutcomes, total: int) -> dg.Failure:
         metadata={FAILED_DOCUMENTS: dg.MetadataValue.json(dict(outcome.failures))},
         allow_retries=outcome.may_pass_later,
     )
-
-
-class _Forwarder(logging.Handler):
-    """Hands what the lower floors log to the run's own log."""
-
-    def __init__(self, log: logging.Logger) -> None:
-        super().__init__(logging.INFO)
-        self._log = log
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._log.log(record.levelno, record.getMessage())
-
-
-@contextmanager
-def _forwarded_logs(log: logging.Logger) -> Iterator[None]:
-    """While the block runs, progress and warnings of this package appear in ``log``."""
-    logger = logging.getLogger("deepcompress_dagster")
-    forwarder = _Forwarder(log)
-    level = logger.level
-    logger.addHandler(forwarder)
-    logger.setLevel(min(logging.INFO, logger.getEffectiveLevel()))
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        logger.removeHandler(forwarder)
